@@ -1,0 +1,75 @@
+# One command per job, the same on a laptop and in CI. `make help` lists them.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The genuine client needs Python 3.11 or older; the first one found is used.
+COMPAT_PYTHON ?= $(shell for p in python3.11 python3.10 python3.9; do $$p -c pass 2>/dev/null && echo $$p && break; done)
+COMPAT_VENV ?= .venv-compat
+WORKERS ?= 2
+DEMO := $(CURDIR)/.demo
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-unit test-e2e test-compat check format coverage bench clean
+
+help:  ## list the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "determined-search needs Python 3.10 or newer; name one with make PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[examples]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[examples,dev]'
+	@touch $@
+
+setup: $(VENV)/.dev  ## make the virtual environment with everything needed to develop
+
+demo: $(VENV)/.run  ## set up, and run the ASHA example on a master of its own
+	@$(BIN)/python examples/demo.py --folder $(DEMO)
+
+test: setup test-unit test-e2e test-compat  ## set up, and run every test
+
+test-unit: $(VENV)/.dev  ## tests without long-lived processes
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore tests/e2e --ignore tests/compat
+
+test-e2e: $(VENV)/.dev  ## real masters, trials and commands as processes
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/e2e
+
+$(COMPAT_VENV)/.ok:
+	$(COMPAT_PYTHON) -m venv $(COMPAT_VENV)
+	$(COMPAT_VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'determined==0.22.2' 'ruamel.yaml<0.18' 'setuptools<81'
+	@touch $@
+
+ifeq ($(COMPAT_PYTHON),)
+test-compat:  ## the genuine client against our master
+	@echo "test-compat: skipped, the genuine client needs Python 3.9 to 3.11 and none was found"
+else
+test-compat: $(VENV)/.dev $(COMPAT_VENV)/.ok  ## the genuine client against our master
+	DET_GENUINE_PYTHON=$(CURDIR)/$(COMPAT_VENV)/bin/python $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/compat
+endif
+
+check: $(VENV)/.dev  ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## put everything into our format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+coverage: $(VENV)/.dev  ## branch coverage of the pure layers, at least 98 %
+	$(BIN)/python -m pytest -n $(WORKERS) tests/unit tests/property tests/histories \
+	  --cov=determined/domain --cov=determined/engine --cov=determined/methods --cov-branch \
+	  --cov-report=term-missing:skip-covered --cov-fail-under=98
+
+bench: $(VENV)/.dev  ## measure, and print a table
+	$(BIN)/python -m bench
+
+clean:  ## remove what the commands above made
+	rm -rf $(VENV) $(COMPAT_VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
