@@ -1,0 +1,206 @@
+"""The contract of a search method, without files, processes or HTTP.
+
+Handlers are called one at a time, in the order of the events, each event once. ``dispatch`` is the only
+caller: the runner, the master's host for built-in methods and the simulator all go through it.
+"""
+
+from __future__ import annotations
+
+import abc
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from determined.domain.events import (
+    ExitCause,
+    ExitedReason,
+    InitialOperations,
+    SearcherEvent,
+    TrialClosed,
+    TrialCreated,
+    TrialExitedEarly,
+    TrialProgress,
+    ValidationCompleted,
+)
+from determined.domain.operations import Close, Create, Operation, Progress, Shutdown, ValidateAfter
+
+_OPERATIONS = (Create, ValidateAfter, Close, Progress, Shutdown)
+
+
+class SearcherState:
+    """What the system knows of a search and tells every handler.
+
+    Attributes:
+        failures: trials that ended in error.
+        trial_progress: latest raw length that each trial reported, in the experiment's unit.
+        trials_closed, trials_created: request ids.
+        last_event_id: newest event that has been handled; -1 before the first.
+        experiment_completed: the experiment reached COMPLETED.
+        experiment_id: None before the experiment exists.
+    """
+
+    failures: set[uuid.UUID]
+    trial_progress: dict[uuid.UUID, float]
+    trials_closed: set[uuid.UUID]
+    trials_created: set[uuid.UUID]
+    last_event_id: int
+    experiment_completed: bool
+    experiment_id: int | None
+
+    def __init__(self) -> None:
+        self.failures = set()
+        self.trial_progress = {}
+        self.trials_closed = set()
+        self.trials_created = set()
+        self.last_event_id = -1
+        self.experiment_completed = False
+        self.experiment_id = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The state as JSON-able values, in the layout that search runners save."""
+        return {
+            "failures": sorted(str(r) for r in self.failures),
+            "trialProgress": {str(r): p for r, p in self.trial_progress.items()},
+            "trialsClosed": sorted(str(r) for r in self.trials_closed),
+            "trialsCreated": sorted(str(r) for r in self.trials_created),
+            "lastEventId": self.last_event_id,
+            "experimentId": self.experiment_id,
+            "experimentCompleted": self.experiment_completed,
+        }
+
+    def from_dict(self, d: Mapping[str, Any]) -> None:
+        """Become the state that ``to_dict`` described.
+
+        Raises:
+            KeyError, ValueError: the mapping is not such a description; this state is then undefined.
+        """
+        self.failures = {uuid.UUID(r) for r in d.get("failures", [])}
+        self.trial_progress = {uuid.UUID(r): float(p) for r, p in d.get("trialProgress", {}).items()}
+        self.trials_closed = {uuid.UUID(r) for r in d.get("trialsClosed", [])}
+        self.trials_created = {uuid.UUID(r) for r in d.get("trialsCreated", [])}
+        self.last_event_id = int(d.get("lastEventId", -1))
+        self.experiment_id = d.get("experimentId")
+        self.experiment_completed = bool(d.get("experimentCompleted", False))
+
+
+class SearchMethod(abc.ABC):
+    """Decides which trials exist and how long each trains.
+
+    Every handler but ``progress`` returns the operations to apply; ``[]`` for none. ``state`` is up to date
+    with the event when a handler is called, and must not be changed by it. Handlers run one at a time.
+    """
+
+    @abc.abstractmethod
+    def initial_operations(self, state: SearcherState) -> list[Operation]:
+        """Start the search: usually a Create and a ValidateAfter for each of the first trials."""
+
+    @abc.abstractmethod
+    def on_trial_created(self, state: SearcherState, request_id: uuid.UUID) -> list[Operation]:
+        """React to the first start of a trial."""
+
+    @abc.abstractmethod
+    def on_validation_completed(
+        self, state: SearcherState, request_id: uuid.UUID, metric: Any, train_length: int
+    ) -> list[Operation]:
+        """React to a completed operation.
+
+        Args:
+            request_id: the trial.
+            metric: what the trial reported, usually a float; may be NaN or infinite.
+            train_length: absolute length that was asked for, in the experiment's unit.
+        """
+
+    @abc.abstractmethod
+    def on_trial_closed(self, state: SearcherState, request_id: uuid.UUID) -> list[Operation]:
+        """React to the end of a trial, normal or not; the last that is heard of it."""
+
+    @abc.abstractmethod
+    def progress(self, state: SearcherState) -> float:
+        """Progress of the search, from 0 to 1."""
+
+    @abc.abstractmethod
+    def on_trial_exited_early(
+        self, state: SearcherState, request_id: uuid.UUID, exited_reason: ExitedReason
+    ) -> list[Operation]:
+        """React to a trial that ended without having been closed; ``on_trial_closed`` follows."""
+
+    def snapshot(self) -> Mapping[str, Any] | None:
+        """The method's own state as JSON-able values, or None when it has none to keep this way."""
+        return None
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Become the method that ``snapshot`` described; called on a freshly constructed method."""
+
+
+class InvalidMethodAnswer(TypeError):
+    """A handler returned something that is not a list of operations."""
+
+
+def apply_event(state: SearcherState, event: SearcherEvent) -> None:
+    """Bring the state up to date with an event, before the handler sees it."""
+    if isinstance(event, TrialProgress):
+        state.trial_progress[event.request_id] = event.partial_units
+    elif isinstance(event, TrialCreated):
+        state.trials_created.add(event.request_id)
+        state.trial_progress[event.request_id] = 0.0
+    elif isinstance(event, TrialClosed):
+        state.trials_closed.add(event.request_id)
+    elif isinstance(event, TrialExitedEarly):
+        if event.cause is ExitCause.INVALID_HP:
+            state.trial_progress.pop(event.request_id, None)
+        elif event.cause is ExitCause.ERRORED:
+            state.failures.add(event.request_id)
+
+
+def dispatch(method: SearchMethod, state: SearcherState, event: SearcherEvent) -> list[Operation]:
+    """Update the state, call the handler, and add the search's progress to its answer.
+
+    Raises:
+        InvalidMethodAnswer: the handler's answer is not a list of operations, or ``progress`` is no number.
+    """
+    apply_event(state, event)
+    if isinstance(event, TrialProgress):
+        return [_progress(method, state)]
+    if isinstance(event, ValidationCompleted):
+        answer = method.on_validation_completed(state, event.request_id, event.metric, event.length)
+    elif isinstance(event, TrialCreated):
+        return _checked(method, "on_trial_created", method.on_trial_created(state, event.request_id))
+    elif isinstance(event, TrialClosed):
+        answer = method.on_trial_closed(state, event.request_id)
+    elif isinstance(event, TrialExitedEarly):
+        answer = method.on_trial_exited_early(state, event.request_id, event.cause.reason)
+    else:
+        return _checked(method, "initial_operations", method.initial_operations(state))
+    operations = _checked(method, _HANDLERS[type(event)], answer)
+    operations.append(_progress(method, state))
+    return operations
+
+
+_HANDLERS: Mapping[type[SearcherEvent], str] = {
+    InitialOperations: "initial_operations",
+    ValidationCompleted: "on_validation_completed",
+    TrialClosed: "on_trial_closed",
+    TrialExitedEarly: "on_trial_exited_early",
+}
+
+
+def _checked(method: SearchMethod, handler: str, answer: object) -> list[Operation]:
+    name = f"{type(method).__name__}.{handler}"
+    if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
+        raise InvalidMethodAnswer(f"{name} returned {answer!r}; return a list of operations, [] for none")
+    operations = list(answer)
+    for op in operations:
+        if not isinstance(op, _OPERATIONS):
+            allowed = ", ".join(o.__name__ for o in _OPERATIONS)
+            raise InvalidMethodAnswer(f"{name} returned {op!r} among its operations (allowed: {allowed})")
+    return operations
+
+
+def _progress(method: SearchMethod, state: SearcherState) -> Progress:
+    value = method.progress(state)
+    try:
+        return Progress(float(value))
+    except (TypeError, ValueError):
+        raise InvalidMethodAnswer(
+            f"{type(method).__name__}.progress returned {value!r}; return a finite number from 0 to 1"
+        ) from None

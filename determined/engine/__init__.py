@@ -1,0 +1,1 @@
+"""The only place that decides: facts in, effects out, nothing else."""

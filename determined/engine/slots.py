@@ -1,0 +1,182 @@
+"""Who runs next, on which slots: a pure pool that grants requests in a fixed order.
+
+Order: priority (1 first), then the experiment that was submitted first, then the trial created first. A request that
+could never fit, or that its experiment's limit holds back, is passed over; one that only lacks free slots holds back
+those behind it, so that wide trials do not starve.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from determined.domain.ids import ExperimentId, RunId, TrialId
+
+MAX_SLOTLESS_RUNS = 64
+"""How many runs without slots may live at once."""
+DEFAULT_PRIORITY = 42
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Request:
+    """A run that waits. The fields are in the order of precedence."""
+
+    priority: int
+    experiment_id: ExperimentId
+    trial_id: TrialId
+    run_id: RunId
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A request and the slots that it gets."""
+
+    request: Request
+    slot_ids: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class _Share:
+    """What one experiment holds and may hold."""
+
+    limit: int | None = None
+    used: int = 0
+    parked: list[Request] = field(default_factory=list)
+    """Requests that only the limit holds back, as a heap; they come back when the experiment frees slots."""
+
+
+class SlotPool:
+    """Free slots, waiting requests, and who holds what. Cost per call: O(log waiting) plus what is granted."""
+
+    def __init__(self, slot_ids: Iterable[int]) -> None:
+        self.free = sorted(slot_ids)
+        self.size = len(self.free)
+        self.held: dict[tuple[TrialId, RunId], Grant] = {}
+        self._waiting: dict[tuple[TrialId, RunId], Request] = {}
+        self._heap: list[Request] = []
+        self._shares: dict[ExperimentId, _Share] = {}
+        self._slotless = 0
+
+    def set_limit(self, experiment_id: ExperimentId, max_slots: int | None) -> None:
+        """Cap an experiment's slots; None lifts the cap."""
+        share = self._share(experiment_id)
+        share.limit = max_slots
+        self._unpark(share, len(share.parked))
+
+    def forget(self, experiment_id: ExperimentId) -> None:
+        """Drop the bookkeeping of an experiment that is over."""
+        self._shares.pop(experiment_id, None)
+
+    def want(self, request: Request) -> None:
+        """Queue a request; the same again changes nothing."""
+        key = (request.trial_id, request.run_id)
+        if key not in self._waiting and key not in self.held:
+            self._waiting[key] = request
+            heapq.heappush(self._heap, request)
+
+    def withdraw(self, trial_id: TrialId, run_id: RunId) -> None:
+        """Take a request back; its place in the heap is skipped later."""
+        self._waiting.pop((trial_id, run_id), None)
+
+    def hold(self, request: Request, slot_ids: tuple[int, ...]) -> None:
+        """Mark slots as held by a run that was found alive."""
+        key = (request.trial_id, request.run_id)
+        if key in self.held:
+            return
+        taken = tuple(s for s in slot_ids if s in self.free)
+        for s in taken:
+            self.free.remove(s)
+        self._take(Grant(request, taken))
+
+    def release(self, trial_id: TrialId, run_id: RunId) -> None:
+        """Free what a run held; unknown runs are ignored."""
+        grant = self.held.pop((trial_id, run_id), None)
+        if grant is None:
+            return
+        share = self._share(grant.request.experiment_id)
+        if grant.request.slots:
+            share.used -= grant.request.slots
+            self._unpark(share, grant.request.slots)
+            self.free = sorted([*self.free, *grant.slot_ids])
+        else:
+            self._slotless -= 1
+
+    def grant(self) -> list[Grant]:
+        """Hand out what can be handed out now."""
+        granted: list[Grant] = []
+        while self._heap:
+            request = self._heap[0]
+            if self._waiting.get((request.trial_id, request.run_id)) is not request:
+                heapq.heappop(self._heap)
+            elif self._obstacle(request) is None:
+                heapq.heappop(self._heap)
+                granted.append(self._give(request))
+            elif self._can_never_fit(request):
+                heapq.heappop(self._heap)
+            elif self._is_over_limit(request):
+                heapq.heappush(self._share(request.experiment_id).parked, heapq.heappop(self._heap))
+            else:
+                break
+        return granted
+
+    def others_waiting(self, trial_id: TrialId, run_id: RunId) -> bool:
+        """Whether somebody would run if this run gave its slots up."""
+        grant = self.held.get((trial_id, run_id))
+        return grant is not None and bool(grant.request.slots) and bool(self._heap)
+
+    def explain(self, trial_id: TrialId, run_id: RunId) -> str:
+        """What a waiting run waits for, in words; "" when it does not wait."""
+        request = self._waiting.get((trial_id, run_id))
+        if request is None:
+            return ""
+        return self._obstacle(request) or "its turn: others were submitted before it"
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return len(self._waiting)
+
+    def _share(self, experiment_id: ExperimentId) -> _Share:
+        return self._shares.setdefault(experiment_id, _Share())
+
+    def _unpark(self, share: _Share, count: int) -> None:
+        for _ in range(min(count, len(share.parked))):
+            heapq.heappush(self._heap, heapq.heappop(share.parked))
+
+    def _can_never_fit(self, request: Request) -> bool:
+        return request.slots > self.size
+
+    def _is_over_limit(self, request: Request) -> bool:
+        share = self._share(request.experiment_id)
+        return bool(request.slots) and share.limit is not None and share.used + request.slots > share.limit
+
+    def _obstacle(self, request: Request) -> str | None:
+        if not request.slots:
+            full = self._slotless >= MAX_SLOTLESS_RUNS
+            return f"a place: {MAX_SLOTLESS_RUNS} runs without slots is the limit" if full else None
+        if self._can_never_fit(request):
+            return f"{request.slots} slots, but the pool has only {self.size}: it can never run here"
+        if self._is_over_limit(request):
+            share = self._share(request.experiment_id)
+            return f"its experiment's max_slots: {share.used} of {share.limit} in use"
+        if request.slots > len(self.free):
+            noun = "slot" if request.slots == 1 else "slots"
+            return f"{request.slots} {noun}: {len(self.free)} of {self.size} free"
+        return None
+
+    def _give(self, request: Request) -> Grant:
+        slot_ids = tuple(self.free[: request.slots])
+        del self.free[: request.slots]
+        grant = Grant(request, slot_ids)
+        del self._waiting[(request.trial_id, request.run_id)]
+        self._take(grant)
+        return grant
+
+    def _take(self, grant: Grant) -> None:
+        self.held[(grant.request.trial_id, grant.request.run_id)] = grant
+        if grant.request.slots:
+            self._share(grant.request.experiment_id).used += grant.request.slots
+        else:
+            self._slotless += 1

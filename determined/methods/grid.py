@@ -1,0 +1,25 @@
+"""Grid search: every point of the grid once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from determined.domain.hparams import Space, grid_point, grid_size
+from determined.methods.points import Draw, PointSearch
+
+
+class GridSearch(PointSearch):
+    """Walks the grid from its end; a point that cannot be trained counts as done."""
+
+    def __init__(self, space: Space, length: int, max_concurrent_trials: int, draw: Draw) -> None:
+        super().__init__(length, grid_size(space), max_concurrent_trials, draw)
+        self.space = space
+
+    def point(self, index: int) -> Mapping[str, Any]:
+        """The point of this index, counted from the end of the grid."""
+        return grid_point(self.space, self.total - 1 - index)
+
+    def replaces_invalid(self) -> bool:
+        """No: each point is tried once."""
+        return False

@@ -1,0 +1,28 @@
+"""Random search: independent draws from the space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from determined.domain.hparams import Space, sample
+from determined.methods.points import Draw, PointSearch
+
+
+class RandomSearch(PointSearch):
+    """Draws ``max_trials`` points at random; a point that cannot be trained is drawn anew.
+
+    Source: Bergstra and Bengio, Random Search for Hyper-Parameter Optimization, JMLR 2012.
+    """
+
+    def __init__(self, space: Space, length: int, max_trials: int, max_concurrent_trials: int, draw: Draw) -> None:
+        super().__init__(length, max_trials, max_concurrent_trials, draw)
+        self.space = space
+
+    def point(self, index: int) -> Mapping[str, Any]:
+        """The draw of this index."""
+        return sample(self.space, self.draw(f"point {index}"))
+
+    def replaces_invalid(self) -> bool:
+        """Yes: an invalid point does not count."""
+        return True
