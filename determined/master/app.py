@@ -1,0 +1,216 @@
+"""Composition root: builds clock, store, launcher, service and API, and serves them until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import socket
+import sys
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from filelock import FileLock, Timeout
+
+from determined._version import __version__
+from determined.errors import DeterminedError, FailedPrecondition, InvalidInput, Unavailable
+from determined.launchers.local import LocalLauncher
+from determined.master.api.app import create_app
+from determined.master.api.identity import Identity as ApiIdentity
+from determined.master.local_login import write_local_login
+from determined.master.service.auth import Auth
+from determined.master.service.contexts import Contexts
+from determined.master.service.runs import Identity
+from determined.master.service.service import MasterService
+from determined.storage.sql import SqlStore
+
+log = logging.getLogger("determined.master")
+
+STOP_WITHIN_S = 3
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a master is started.
+
+    Attributes:
+        data: folder of everything durable; locked by the running master.
+        open_mode: users log in with the empty password; loopback only.
+        slots: CPU slots to offer; None for as many as there are cores, at least two.
+        ready_fd: where to write one JSON line once serving, or once it is clear that it cannot be.
+        local_login: put a token for the local user into the client's own token file.
+    """
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 8080
+    open_mode: bool = False
+    slots: int | None = None
+    ready_fd: int | None = None
+    local_login: bool = True
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """The listening socket, made first so that its port is known to everybody.
+
+    Raises:
+        Unavailable: the address is taken or not ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        sock.listen(1024)
+    except OSError as e:
+        sock.close()
+        raise Unavailable(f"cannot listen on {host}:{port} ({e.strerror}); choose another port with --port") from e
+    sock.set_inheritable(False)
+    return sock
+
+
+def read_secret(data: Path) -> bytes:
+    """The key that signs run tokens; made at the first start, readable by the owner only."""
+    path = data / "secret"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(fd, "wb") as f:
+            f.write(secrets.token_bytes(32))
+            f.flush()
+            os.fsync(f.fileno())
+        temporary.replace(path)
+        return path.read_bytes()
+
+
+class _Server(uvicorn.Server):
+    """Says when it serves, and ends all waits when it is to stop."""
+
+    def __init__(self, config: uvicorn.Config, service: MasterService, ready: dict[str, object], options: Options):
+        super().__init__(config)
+        self._service = service
+        self._ready = ready
+        self._options = options
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            write_whole(self._options.data / "master.json", json.dumps(self._ready))
+            say(self._options.ready_fd, self._ready)
+            log.info("serving on %s (data in %s)", self._ready["url"], self._options.data)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._service.hub.close()
+        await super().shutdown(sockets)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a small file at once."""
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def say(fd: int | None, message: object) -> None:
+    """One JSON line to whoever waits for this master to serve."""
+    if fd is None:
+        return
+    with os.fdopen(fd, "w") as f:
+        f.write(json.dumps(message) + "\n")
+
+
+async def serve(options: Options) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        DeterminedError: it cannot be served; nothing was changed.
+    """
+    if options.open_mode and options.host not in LOOPBACK:
+        raise InvalidInput(f"--open lets anybody in, so it is for loopback only, not for {options.host}")
+    options.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = FileLock(options.data / "master.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise FailedPrecondition(
+            f"another master runs on {options.data}; stop it with `det deploy local cluster-down`, "
+            "or choose another folder with --data"
+        ) from None
+    sock = bind(options.host, options.port)
+    store = SqlStore(f"sqlite:///{options.data / 'master.db'}")
+    try:
+        await store.open()
+        try:
+            await _serve_on(options, sock, store)
+        finally:
+            await store.close()
+    finally:
+        sock.close()
+        lock.release()
+
+
+async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> None:
+    port = sock.getsockname()[1]
+    shown = "127.0.0.1" if options.host in ("0.0.0.0", "::", *LOOPBACK) else options.host  # noqa: S104
+    url = f"http://{shown}:{port}"
+    cluster_id = await store.get_meta("cluster_id", str(uuid.uuid4()))
+    master_id = str(uuid.uuid4())
+    launcher = LocalLauncher(options.data, options.slots)
+    auth = Auth(store, await asyncio.to_thread(read_secret, options.data), options.open_mode)
+    checkpoints = options.data / "checkpoints"
+    checkpoints.mkdir(exist_ok=True, mode=0o700)
+    service = MasterService(
+        store=store,
+        launcher=launcher,
+        contexts=Contexts(options.data / "contexts"),
+        mint=auth,
+        identity=Identity(master_id, cluster_id, url),
+        checkpoint_storage={"type": "shared_fs", "host_path": str(checkpoints.resolve())},
+    )
+    auth.connect(service)
+    boot = await auth.bootstrap()
+    await service.start()
+    if options.local_login:
+        names = [f"http://{name}:{port}" for name in ("127.0.0.1", "localhost")]
+        await asyncio.to_thread(write_local_login, names, boot.username, boot.local_token)
+    if boot.password is not None:
+        write_password(options.data / "password", boot.password)
+    identity = ApiIdentity(master_id=master_id, cluster_id=cluster_id, cluster_name="", url=url, host=options.host)
+    app = create_app(service, store, auth, identity)
+    ready = {"url": url, "pid": os.getpid(), "version": __version__, "data": str(options.data)}
+    config = uvicorn.Config(
+        app, lifespan="off", access_log=False, log_config=None, timeout_graceful_shutdown=STOP_WITHIN_S, backlog=1024
+    )
+    try:
+        await _Server(config, service, ready, options).serve(sockets=[sock])
+    finally:
+        await service.stop()
+        (options.data / "master.json").unlink(missing_ok=True)
+
+
+def write_password(path: Path, password: str) -> None:
+    """The generated password, for its owner's eyes only."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "w") as f:
+        f.write(password + "\n")
+
+
+def run(options: Options) -> int:
+    """Serve, and turn what stops it into an exit code."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    try:
+        asyncio.run(serve(options))
+    except DeterminedError as e:
+        say(options.ready_fd, {"error": str(e)})
+        print(f"determined.master: {e}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0

@@ -1,0 +1,167 @@
+"""Runs of trials: what a launcher needs to start one, and what it reports back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from determined.domain import facts
+from determined.domain.records import LogRecord, Run, User
+from determined.errors import NotFound
+from determined.launchers.protocol import LogLine, RunExit, RunSpec, Slot, SlotKind
+from determined.master.service.commit import Commits, until_stored
+from determined.master.service.contexts import Contexts
+from determined.master.service.hub import Hub
+from determined.master.service.lane import Lane, run_of
+from determined.storage import protocol as db
+from determined.storage.protocol import Store
+from determined.wire.logs import parse_line
+from determined.wire.trial_env import RunFacts, environment, info_files
+
+
+class Mint(Protocol):
+    """Makes the tokens of a run."""
+
+    def mint_run_token(self, allocation_id: str) -> str:
+        """Reaches that run's trial only, while the run lives."""
+
+    def mint_user_token(self, user: User, allocation_id: str) -> str:
+        """Acts as the user, while the run lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this master is, and where trials reach it."""
+
+    master_id: str
+    cluster_id: str
+    url: str
+
+
+class RunSpecs:
+    """Makes complete orders for the launcher."""
+
+    def __init__(
+        self, store: Store, contexts: Contexts, mint: Mint, identity: Identity, slots: Sequence[Slot]
+    ) -> None:
+        self.store = store
+        self.contexts = contexts
+        self.mint = mint
+        self.identity = identity
+        self.slots = {slot.id: slot for slot in slots}
+
+    async def make(self, lane: Lane, run: Run, checkpoint: str | None, steps: int) -> RunSpec:
+        """The order for one run.
+
+        Raises:
+            NotFound: the trial's checkpoint, owner or model definition is gone.
+        """
+        trial = await self.store.get_trial(run.trial_id)
+        owner = await self.store.get_user(lane.record.owner_id)
+        gpus = [self.slots[i].uuid for i in run.slot_ids if i in self.slots and self.slots[i].kind is SlotKind.CUDA]
+        run_facts = RunFacts(
+            experiment=lane.record,
+            trial=trial,
+            run=run,
+            owner=owner,
+            config=json.loads(lane.record.config),
+            master_url=self.identity.url,
+            master_id=self.identity.master_id,
+            cluster_id=self.identity.cluster_id,
+            run_token=self.mint.mint_run_token(run.allocation_id),
+            user_token=self.mint.mint_user_token(owner, run.allocation_id),
+            checkpoint=checkpoint,
+            steps=steps,
+            gpu_uuids=tuple(gpus),
+            debug=lane.config.debug,
+        )
+        config = lane.config
+        det = environment(run_facts)
+        own = {k: v for k, v in config.environment_variables if not k.startswith("DET_")}
+        context = self.contexts.path(lane.record.context) if lane.record.context else None
+        if context is not None and not await asyncio.to_thread(context.exists):
+            raise NotFound(f"the model definition of experiment {lane.id} is missing: {context}")
+        return RunSpec(
+            allocation_id=run.allocation_id,
+            argv=argv_of(config.entrypoint),
+            env={**own, **det},
+            context=context,
+            slot_ids=run.slot_ids,
+            info_files=info_files(run_facts),
+        )
+
+
+def argv_of(entrypoint: str | tuple[str, ...]) -> tuple[str, ...]:
+    """The command that prepares a run and then becomes the entrypoint."""
+    words = (entrypoint,) if isinstance(entrypoint, str) else entrypoint
+    return (sys.executable, "-m", "determined.exec.launch", *words)
+
+
+class LauncherNews:
+    """Makes a launcher's reports durable; the ``LauncherListener`` of the master."""
+
+    def __init__(self, commits: Commits, hub: Hub, clock: Callable[[], float]) -> None:
+        self.commits = commits
+        self.hub = hub
+        self.clock = clock
+
+    async def on_running(self, allocation_id: str) -> None:
+        """Nothing to record: a run counts as running once it has passed the start line."""
+
+    async def on_logs(self, allocation_id: str, first: int, lines: Sequence[LogLine]) -> None:
+        """Store lines that are not known yet."""
+
+        async def store() -> None:
+            key = self.commits.live.get(allocation_id)
+            lane = None if key is None else await self.commits.lane(key.experiment_id)
+            run = None if lane is None or key is None else run_of(lane, key.trial_id, key.run_id)
+            if lane is None or run is None:
+                return
+            fresh = lines[max(run.lines - first, 0) :]
+            if not fresh:
+                return
+            known = first + len(lines)
+            records = tuple(_record(run, line) for line in fresh)
+            logs = db.AppendLogs(records=records, allocation_id=allocation_id, lines_known=known)
+            await self.commits.store.write([logs], lane=lane.id)
+            current = run_of(lane, run.trial_id, run.run_id)
+            if current is not None:
+                lane.runs[run.trial_id] = msgspec.structs.replace(current, lines=known)
+            self.hub.tell(("logs", run.trial_id))
+
+        await until_stored(store, lambda: self.hub.closed)
+
+    async def on_exit(self, allocation_id: str, end: RunExit) -> None:
+        """Tell the engine how a run ended."""
+        key = self.commits.live.get(allocation_id)
+        if key is None:
+            return
+        await self.commits.persist(
+            key.experiment_id,
+            lambda: facts.RunExited(
+                at=self.clock(), trial_id=key.trial_id, run_id=key.run_id, code=end.code, reason=end.reason
+            ),
+        )
+
+
+def _record(run: Run, line: LogLine) -> LogRecord:
+    rank, level, text = parse_line(line.text)
+    return LogRecord(
+        trial_id=run.trial_id,
+        run_id=run.run_id,
+        allocation_id=run.allocation_id,
+        at=line.at,
+        text=text,
+        level=level,
+        rank=rank,
+        stdtype=line.stdtype,
+        source="trial",
+        agent_id=run.agent,
+        container_id=run.allocation_id,
+    )
