@@ -21,6 +21,8 @@ from determined.errors import DeterminedError, FailedPrecondition, InvalidInput,
 from determined.launchers.local import LocalLauncher
 from determined.master.api.app import create_app
 from determined.master.api.identity import Identity as ApiIdentity
+from determined.master.api.log_ring import LogRing
+from determined.master.api.security import allowed_hosts
 from determined.master.local_login import write_local_login
 from determined.master.service.auth import Auth
 from determined.master.service.contexts import Contexts
@@ -93,9 +95,17 @@ def read_secret(data: Path) -> bytes:
 class _Server(uvicorn.Server):
     """Says when it serves, and ends all waits when it is to stop."""
 
-    def __init__(self, config: uvicorn.Config, service: MasterService, ready: dict[str, object], options: Options):
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        service: MasterService,
+        ring: LogRing,
+        ready: dict[str, object],
+        options: Options,
+    ) -> None:
         super().__init__(config)
         self._service = service
+        self._ring = ring
         self._ready = ready
         self._options = options
 
@@ -108,6 +118,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._service.hub.close()
+        self._ring.finish()
         await super().shutdown(sockets)
 
 
@@ -166,32 +177,43 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
     auth = Auth(store, await asyncio.to_thread(read_secret, options.data), options.open_mode)
     checkpoints = options.data / "checkpoints"
     checkpoints.mkdir(exist_ok=True, mode=0o700)
+    storage = {"type": "shared_fs", "host_path": str(checkpoints.resolve())}
     service = MasterService(
         store=store,
         launcher=launcher,
         contexts=Contexts(options.data / "contexts"),
         mint=auth,
         identity=Identity(master_id, cluster_id, url),
-        checkpoint_storage={"type": "shared_fs", "host_path": str(checkpoints.resolve())},
+        checkpoint_storage=storage,
     )
-    auth.connect(service)
     boot = await auth.bootstrap()
     await service.start()
     if options.local_login:
         names = [f"http://{name}:{port}" for name in ("127.0.0.1", "localhost")]
-        await asyncio.to_thread(write_local_login, names, boot.username, boot.local_token)
+        await asyncio.to_thread(write_local_login, names, boot.local_user.username, boot.local_token)
     if boot.password is not None:
         write_password(options.data / "password", boot.password)
-    identity = ApiIdentity(master_id=master_id, cluster_id=cluster_id, cluster_name="", url=url, host=options.host)
-    app = create_app(service, store, auth, identity)
+    identity = ApiIdentity(
+        master_id=master_id,
+        cluster_id=cluster_id,
+        version=__version__,
+        agent_id=launcher.name,
+        hosts=allowed_hosts(options.host),
+        config={"checkpoint_storage": storage, "resource_manager": {"type": "agent"}},
+    )
+    ring = LogRing()
+    logging.getLogger().addHandler(ring)
+    app = create_app(service, store, auth, identity, ring)
     ready = {"url": url, "pid": os.getpid(), "version": __version__, "data": str(options.data)}
     config = uvicorn.Config(
         app, lifespan="off", access_log=False, log_config=None, timeout_graceful_shutdown=STOP_WITHIN_S, backlog=1024
     )
     try:
-        await _Server(config, service, ready, options).serve(sockets=[sock])
+        await _Server(config, service, ring, ready, options).serve(sockets=[sock])
     finally:
         await service.stop()
+        auth.close()
+        logging.getLogger().removeHandler(ring)
         (options.data / "master.json").unlink(missing_ok=True)
 
 

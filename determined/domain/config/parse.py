@@ -21,6 +21,7 @@ from determined.domain.config.values import ConfigDefaults, Entrypoint, Experime
 from determined.domain.lengths import Unit
 
 MAX_SEED = 2**32 - 1
+_NO_UNIT = "has no unit, but trial classes need one, batches, records or epochs"
 
 
 def parse_config(source: str | bytes | Mapping[str, Any], defaults: ConfigDefaults) -> ExperimentConfig:
@@ -76,7 +77,7 @@ def _read(root: Fields, defaults: ConfigDefaults) -> ExperimentConfig:
     }
     if isinstance(searcher.method, GridSearch):
         check_grid(hyperparameters, root.report, ("hyperparameters",))
-    _warn_of_units(root, entrypoint, searcher, complete["records_per_epoch"])
+    _warn_of_units(root, entrypoint, searcher, complete)
     root.done()
     return ExperimentConfig(
         name=name,
@@ -139,12 +140,15 @@ def _seed(fields: Fields, default: int) -> int:
     return seed
 
 
-def _warn_of_units(root: Fields, entrypoint: Entrypoint, searcher: SearcherConfig, records_per_epoch: int) -> None:
+def _warn_of_units(root: Fields, entrypoint: Entrypoint, searcher: SearcherConfig, complete: Mapping[str, Any]) -> None:
     """Point out lengths that a legacy trial class cannot convert to batches."""
     if not (isinstance(entrypoint, str) and is_legacy_entrypoint(entrypoint)):
         return
     if searcher.unit is None:
-        name = "max_length" if searcher.max_length else "unit"
-        root.report.warn(("searcher", name), "has no unit, but trial classes need one, e.g. batches")
-    elif searcher.unit is Unit.EPOCHS and records_per_epoch == 0:
+        place = "max_length" if searcher.max_length else "unit"
+        root.report.warn(("searcher", place), _NO_UNIT)
+    for name in ("min_checkpoint_period", "min_validation_period"):
+        if isinstance(complete[name], int):
+            root.report.warn((name,), _NO_UNIT)
+    if searcher.unit is Unit.EPOCHS and complete["records_per_epoch"] == 0:
         root.report.warn(("records_per_epoch",), "is 0, but some trial classes need it to train for epochs")

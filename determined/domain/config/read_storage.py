@@ -138,10 +138,9 @@ def _azure(fields: Fields) -> Location:
 
 
 def _prefix(fields: Fields) -> str | None:
-    node = fields.find("prefix")
-    prefix = node and node.name()
-    if node and prefix and ".." in prefix.split("/"):
-        node.refuse("must not have '..' as a part; write the prefix out")
+    prefix = fields.name("prefix", None)
+    if prefix is not None and ".." in prefix.split("/"):
+        fields.refuse("prefix", "must not have '..' as a part; write the prefix out")
     return prefix
 
 

@@ -1,0 +1,129 @@
+"""How many facts per second the engine takes in, and whether that depends on how many trials there are.
+
+Run it with ``python -m bench.engine``. The stream is what an asynchronous halving search makes of its trials: each is
+created, started, reports progress, completes a rung and idles; every fourth is promoted and goes on from its
+checkpoint. Nobody closes a trial before the end, so all of them stay alive in the engine.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from determined.domain import facts
+from determined.domain.facts import Fact
+from determined.domain.ids import ExperimentId, RunId, TrialId
+from determined.domain.operations import Close, Create, Operation, Progress, Shutdown, ValidateAfter
+from determined.engine.experiment import Experiment, Settings
+
+PROGRESS_REPORTS = 5
+PROMOTE_EVERY = 4
+TARGET_PER_S = 30_000
+FLAT_WITHIN = 1.2
+HPARAMS = '{"lr": 0.001, "width": 64}'
+
+
+class Stream:
+    """Makes the facts of one search; reads nothing of the engine but its newest event."""
+
+    def __init__(self, engine: Experiment, trials: int) -> None:
+        self.engine = engine
+        self.trials = trials
+        self._clock = itertools.count(1.0)
+
+    def facts(self) -> Iterator[Fact]:
+        """All facts but the last, which ends the search."""
+        yield facts.ExperimentCreated(at=0.0, active=True)
+        for number in range(1, self.trials + 1):
+            trial_id, request_id = TrialId(number), uuid.UUID(int=number)
+            yield self._answer(trial_id, Create(request_id, HPARAMS), ValidateAfter(request_id, 100))
+            yield from self._run(trial_id, RunId(1), 100)
+            if number % PROMOTE_EVERY == 0:
+                yield self._answer(trial_id, ValidateAfter(request_id, 400))
+                yield from self._run(trial_id, RunId(2), 400)
+
+    def end(self) -> Fact:
+        """The search closes one trial and shuts down; this reaches every trial."""
+        return self._answer(TrialId(0), Close(uuid.UUID(int=1)), Shutdown())
+
+    def _answer(self, first: TrialId, *operations: Operation) -> Fact:
+        return facts.OperationsPosted(
+            at=next(self._clock),
+            operations=(*operations, Progress(first / self.trials)),
+            trigger=self.engine.last_event,
+            first_trial_id=first,
+        )
+
+    def _run(self, trial_id: TrialId, run_id: RunId, length: int) -> Iterator[Fact]:
+        at = self._clock
+        yield facts.SlotsGranted(at=next(at), trial_id=trial_id, run_id=run_id, slot_ids=(0,), agent="bench")
+        yield facts.RunSeen(at=next(at), trial_id=trial_id, run_id=run_id)
+        for part in range(1, PROGRESS_REPORTS + 1):
+            units = length * part / PROGRESS_REPORTS
+            yield facts.ProgressReported(at=next(at), trial_id=trial_id, run_id=run_id, units=units)
+        name = f"{trial_id}-{run_id}"
+        yield facts.MetricsReported(at=next(at), trial_id=trial_id, run_id=run_id, group="validation", steps=length)
+        yield facts.CheckpointReported(at=next(at), trial_id=trial_id, run_id=run_id, uuid=name, steps=length)
+        yield facts.OperationCompleted(at=next(at), trial_id=trial_id, run_id=run_id, length=length, metric=0.5)
+        yield facts.ExitAcknowledged(at=next(at), trial_id=trial_id, run_id=run_id)
+        yield facts.RunExited(at=next(at), trial_id=trial_id, run_id=run_id, code=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one size gave. ``spread``: seconds of the last tenth over those of the first tenth."""
+
+    trials: int
+    facts: int
+    effects: int
+    seconds: float
+    spread: float
+    end_s: float
+
+    @property
+    def per_second(self) -> float:
+        """Facts handled in a second."""
+        return self.facts / self.seconds
+
+
+def measure(trials: int) -> Result:
+    """Drive one engine through a search of so many trials. The time includes making the facts."""
+    engine = Experiment(Settings(ExperimentId(1)))
+    stream = Stream(engine, trials)
+    marks = [time.perf_counter()]
+    count = effects = 0
+    tenth = trials * (PROGRESS_REPORTS + 8) * (PROMOTE_EVERY + 1) // PROMOTE_EVERY // 10
+    gc.collect()
+    for fact in stream.facts():
+        effects += len(engine.handle(fact))
+        count += 1
+        if count % tenth == 0:
+            marks.append(time.perf_counter())
+    marks.append(time.perf_counter())
+    steps = [later - sooner for sooner, later in itertools.pairwise(marks)][:10]
+    effects += len(engine.handle(stream.end()))
+    return Result(trials, count, effects, marks[-1] - marks[0], steps[9] / steps[0], time.perf_counter() - marks[-1])
+
+
+def main() -> int:
+    """Print a table; the exit code says whether the targets are met."""
+    print(f"{'trials':>8} {'facts':>10} {'effects':>10} {'facts/s':>10} {'last/first tenth':>17} {'shutdown':>10}")
+    met = True
+    for trials in (1_000, 10_000, 100_000):
+        r = measure(trials)
+        met = met and r.per_second >= TARGET_PER_S and r.spread <= FLAT_WITHIN
+        print(
+            f"{r.trials:8} {r.facts:10} {r.effects:10} {r.per_second:10.0f} {r.spread:17.2f} {r.end_s * 1000:7.1f} ms",
+            flush=True,
+        )
+    print(f"target: at least {TARGET_PER_S} facts/s, ratio at most {FLAT_WITHIN}: {'met' if met else 'MISSED'}")
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What everything on the user's side of HTTP shares: the session, credentials, files, the local master."""

@@ -1,0 +1,280 @@
+"""The master of a laptop: found if it runs, started in the background if not, stopped on demand."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import site
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from determined.common import local_ports as ports
+from determined.common import processes, util
+from determined.common.api.errors import BadRequestException, BadResponseException
+from determined.common.api.session import Session
+from determined.errors import FailedPrecondition, InvalidInput, Unavailable
+
+STOP_COMMAND = "det deploy local cluster-down"
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
+_HEALTH_TIMEOUT_S = 5.0
+_LOG_LINES = 20
+_SECRETS = ("DET_PASS", "DET_USER_TOKEN", "DET_SESSION_TOKEN")
+
+
+@dataclass(frozen=True, slots=True)
+class MasterOptions:
+    """How to start a local master.
+
+    Attributes:
+        data_dir: where it keeps everything; one master per folder.
+        host: interface to listen on.
+        port: None for the one it had last, else 8080, else any that is free.
+        open: ask nobody for a password.
+        slots: how many trials run at once; None for the master's own choice.
+        command: what to run, before the options.
+    """
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int | None = None
+    open: bool = False
+    slots: int | None = None
+    command: tuple[str, ...] = (sys.executable, "-m", "determined.master")
+
+    def argv(self, port: int) -> list[str]:
+        """The whole command line."""
+        argv = [*self.command, "--data", str(self.data_dir), "--host", self.host, "--port", str(port)]
+        argv += ["--open"] if self.open else []
+        return argv if self.slots is None else [*argv, "--slots", str(self.slots)]
+
+
+@dataclass(frozen=True, slots=True)
+class RunningMaster:
+    """A local master that answers.
+
+    Attributes:
+        url: where.
+        pid: of its process.
+        data_dir: of its data.
+        started: by the call that returned this.
+    """
+
+    url: str
+    pid: int
+    data_dir: Path
+    started: bool = False
+
+    @property
+    def log_path(self) -> Path:
+        """What it prints, if it was started in the background."""
+        return self.data_dir / "master.log"
+
+
+def ensure_master(options: MasterOptions | None = None) -> str:
+    """The URL of the master that the environment names, or else of the local one, which is started if need be.
+
+    Says so on standard error when it starts one. Of callers at the same time only one starts it.
+
+    Raises:
+        Unavailable: the local master does not start, or runs but does not answer.
+    """
+    if configured := util.configured_master():
+        return util.canonical_master_url(configured)
+    master = cluster_up(options or MasterOptions(util.data_path()))
+    if master.started:
+        print(f"Started a local master at {master.url} (stop it with: {STOP_COMMAND})", file=sys.stderr)
+    return master.url
+
+
+def cluster_up(options: MasterOptions) -> RunningMaster:
+    """The master of ``options.data_dir``, started in the background unless it runs already.
+
+    Raises:
+        Unavailable: it does not start, or runs but does not answer.
+    """
+    master = find_running(options.data_dir)
+    if master is not None:
+        return master
+    _make_folder(options.data_dir)
+    with util.locked(options.data_dir / "start"):
+        return find_running(options.data_dir) or _start(options)
+
+
+def cluster_down(data_dir: Path, timeout_s: float = STOP_TIMEOUT_S) -> RunningMaster | None:
+    """Stop the master of ``data_dir`` and wait until it is gone; its trials go on by themselves.
+
+    Returns:
+        What ran, or None if nothing did.
+    Raises:
+        Unavailable: it is still there after ``timeout_s``.
+    """
+    found = _recorded(data_dir)
+    if found is None:
+        return None
+    with processes.Handle(found.pid) as process:
+        # The number may have been given to a stranger since it was noted.
+        if not _is_master(found.pid, data_dir):
+            return None
+        process.send(signal.SIGTERM)
+        if not process.wait(timeout_s):
+            raise Unavailable(
+                f"the local master (process {found.pid}) did not stop within {timeout_s:g} s; see {found.log_path},"
+                f" and end it with `kill -9 {found.pid}` if need be: nothing that it answered for is lost"
+            )
+    return found
+
+
+def find_running(data_dir: Path) -> RunningMaster | None:
+    """The master of ``data_dir`` if it runs; one that is just stopping is waited for.
+
+    Raises:
+        Unavailable: it runs but does not answer.
+    """
+    found = _recorded(data_dir)
+    if found is None:
+        return None
+    with processes.Handle(found.pid) as process:
+        if not _is_master(found.pid, data_dir):
+            return None
+        try:
+            with Session(found.url) as session:
+                session.get("/health", timeout_s=_HEALTH_TIMEOUT_S)
+        except (BadRequestException, BadResponseException) as error:
+            if process.wait(_HEALTH_TIMEOUT_S):
+                return None
+            raise Unavailable(
+                f"the local master (process {found.pid}) does not answer at {found.url}: {error}."
+                f" See {found.log_path}, or stop it with `{STOP_COMMAND}`"
+            ) from error
+    return found
+
+
+def run_in_foreground(options: MasterOptions) -> None:
+    """Become the master: this process is replaced by it.
+
+    Raises:
+        FailedPrecondition: it runs already.
+    """
+    running = find_running(options.data_dir)
+    if running is not None:
+        raise FailedPrecondition(f"a local master runs already at {running.url}; stop it with `{STOP_COMMAND}`")
+    _make_folder(options.data_dir)
+    port = ports.choose(options.data_dir, options.host, options.port)
+    ports.note(options.data_dir, port)
+    argv = options.argv(port)
+    os.chdir(options.data_dir)
+    os.execve(argv[0], argv, _environment())  # noqa: S606 - no shell is meant
+
+
+def _start(options: MasterOptions) -> RunningMaster:
+    port = ports.choose(options.data_dir, options.host, options.port)
+    try:
+        ready = _launch(options, port)
+    except Unavailable:
+        # Somebody may have taken the port since it was found free.
+        if options.port is not None or ports.is_free(options.host, port):
+            raise
+        port = ports.any_free(options.host)
+        ready = _launch(options, port)
+    ports.note(options.data_dir, port)
+    found = _recorded(options.data_dir)
+    pid = ready.pid if found is None else found.pid
+    return RunningMaster(ready.url, pid, options.data_dir, started=True)
+
+
+def _launch(options: MasterOptions, port: int) -> RunningMaster:
+    """Start the process and wait until it says that it serves."""
+    log_path = options.data_dir / "master.log"
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as ready, _open_log(log_path) as log:
+        start = log.tell()
+        try:
+            process = subprocess.Popen(
+                [*options.argv(port), "--ready-fd", str(writer)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=(writer,),
+                start_new_session=True,
+                # Not the user's folder: modules that lie there must not hide those of the master.
+                cwd=options.data_dir,
+                env=_environment(),
+            )
+        finally:
+            os.close(writer)
+        # Whoever stops it waits for its end, which comes only when its parent has taken note of it.
+        threading.Thread(target=process.wait, name="local-master-reaper", daemon=True).start()
+        line = processes.read_line(ready.fileno(), START_TIMEOUT_S)
+    answer = _parse(line)
+    if isinstance(answer.get("url"), str):
+        return RunningMaster(answer["url"], process.pid, options.data_dir)
+    if line is None:
+        process.terminate()
+        why = f"it was not ready after {START_TIMEOUT_S:g} s"
+    else:
+        why = str(answer.get("error") or "it ended")
+    raise Unavailable(
+        f"the local master did not start: {why}. Its log, {log_path}, ends with:\n{_tail(log_path, start)}"
+    )
+
+
+def _parse(line: bytes | None) -> dict[str, Any]:
+    try:
+        value = json.loads(line or b"{}")
+    except ValueError:
+        return {"error": f"it said {line!r}"}
+    return value if isinstance(value, dict) else {}
+
+
+def _recorded(data_dir: Path) -> RunningMaster | None:
+    """What the last master of that folder wrote about itself; it may be gone."""
+    try:
+        note = json.loads((data_dir / "master.json").read_text(encoding="utf-8"))
+        return RunningMaster(util.canonical_master_url(note["url"]), int(note["pid"]), data_dir)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _is_master(pid: int, data_dir: Path) -> bool:
+    argv = processes.command_line(pid)
+    if "--data" in argv[:-1]:
+        return Path(argv[argv.index("--data") + 1]).resolve() == data_dir.resolve()
+    return "determined.master" in argv and data_dir.resolve() == util.data_path().resolve()
+
+
+def _make_folder(data_dir: Path) -> None:
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(
+            f"the folder of the local master cannot be made: {error}; set DET_DATA_DIR to one that can be written"
+        ) from error
+
+
+def _open_log(path: Path) -> Any:
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags, 0o600)
+
+    return open(path, "ab", opener=opener)
+
+
+def _tail(path: Path, start: int) -> str:
+    with path.open("rb") as file:
+        file.seek(start)
+        text = file.read(1 << 20).decode("utf-8", "replace")
+    return "\n".join(text.splitlines()[-_LOG_LINES:]) or "(nothing)"
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without secrets of one user, and so that the package is found from any folder."""
+    env = {name: value for name, value in os.environ.items() if name not in _SECRETS}
+    root = str(Path(__file__).resolve().parents[2])
+    if root not in {*site.getsitepackages(), site.getusersitepackages()}:
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, (root, env.get("PYTHONPATH"))))
+    return env

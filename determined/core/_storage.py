@@ -1,0 +1,201 @@
+"""Where checkpoints live: one folder for each, named after it, that is either whole or not there."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import logging
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from determined.core._files import (
+    METADATA_FILE,
+    Selector,
+    checked_relative,
+    checked_storage_id,
+    copy_into,
+    list_folder,
+    select,
+    sync,
+    sync_tree,
+    write_json,
+)
+from determined.errors import NotFound, StorageFailed
+
+logger = logging.getLogger("determined.core")
+
+_PARTIAL = ".partial"
+
+
+class Storage(abc.ABC):
+    """The contract of a checkpoint storage. Calls come from one thread at a time.
+
+    A checkpoint is filled in a folder of its own (``begin``), then ``publish`` makes it whole under its name, with
+    ``metadata.json`` as the last file. Who dies in between leaves nothing that looks like a checkpoint.
+    """
+
+    @abc.abstractmethod
+    def begin(self, storage_id: str) -> Path:
+        """A new, empty local folder in which to write the checkpoint."""
+
+    @abc.abstractmethod
+    def publish(self, storage_id: str, folder: Path, metadata: Mapping[str, Any]) -> dict[str, int]:
+        """Make the folder from ``begin`` the checkpoint; the folder is gone afterwards.
+
+        Returns:
+            What the checkpoint holds, as ``list_folder`` has it, without ``metadata.json``.
+        """
+
+    @abc.abstractmethod
+    def abandon(self, folder: Path) -> None:
+        """Drop the folder from ``begin``. Repeating it changes nothing."""
+
+    @abc.abstractmethod
+    def upload(self, storage_id: str, source: Path, names: Iterable[str], metadata: Mapping[str, Any]) -> None:
+        """Make a checkpoint of the named files and folders of ``source``, which is left as it is."""
+
+    @abc.abstractmethod
+    def download(self, storage_id: str, target: Path, selector: Selector | None = None) -> None:
+        """Copy the wanted part of a checkpoint into ``target``, which is made if need be.
+
+        Raises:
+            NotFound: there is no such checkpoint.
+        """
+
+    @abc.abstractmethod
+    def open(self, storage_id: str, selector: Selector | None = None) -> contextlib.AbstractContextManager[Path]:
+        """A local folder with at least the wanted part of a checkpoint; not to be written to.
+
+        Raises:
+            NotFound: there is no such checkpoint.
+        """
+
+    @abc.abstractmethod
+    def delete(self, storage_id: str) -> None:
+        """Delete a checkpoint's files. One that is not there is ignored."""
+
+    @abc.abstractmethod
+    def put(self, source: Path, name: str) -> None:
+        """Copy one file to ``name``, a path relative to the root of the storage; overwrite what is there."""
+
+    @abc.abstractmethod
+    def probe(self) -> None:
+        """Write, read and remove a small file; whatever goes wrong is raised."""
+
+    @abc.abstractmethod
+    def discard_partial(self) -> None:
+        """Remove what earlier runs of the same owner began and never published."""
+
+
+class LocalStorage(Storage):
+    """Checkpoints in a folder that every host which needs them can reach.
+
+    Args:
+        root: the folder; made when first needed.
+        owner: names the task whose unfinished checkpoints ``discard_partial`` may remove.
+    """
+
+    def __init__(self, root: str | os.PathLike[str], owner: str = "local") -> None:
+        self.root = Path(os.path.abspath(root))  # noqa: PTH100 - pathlib would not drop ".." here
+        self._owner = owner.replace("/", "_")
+
+    def __repr__(self) -> str:
+        return f"the folder {self.root}"
+
+    def begin(self, storage_id: str) -> Path:
+        """A folder beside the checkpoints, on the same file system, so that a rename publishes it."""
+        folder = self.root / _PARTIAL / f"{self._owner}--{checked_storage_id(storage_id)}"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
+        return folder
+
+    def publish(self, storage_id: str, folder: Path, metadata: Mapping[str, Any]) -> dict[str, int]:
+        """Wait for the disk, write the metadata, rename."""
+        resources = list_folder(folder)
+        resources.pop(METADATA_FILE, None)
+        sync_tree(folder, resources)
+        write_json(folder / METADATA_FILE, metadata)
+        sync(folder)
+        folder.rename(self.root / checked_storage_id(storage_id))
+        sync(self.root)
+        return resources
+
+    def abandon(self, folder: Path) -> None:
+        """Remove the folder."""
+        _remove(folder)
+
+    def upload(self, storage_id: str, source: Path, names: Iterable[str], metadata: Mapping[str, Any]) -> None:
+        """Copy to a folder beside the checkpoints, then publish that."""
+        folder = self.begin(storage_id)
+        try:
+            copy_into(source, folder, names)
+            self.publish(storage_id, folder, metadata)
+        except BaseException:
+            self.abandon(folder)
+            raise
+
+    def download(self, storage_id: str, target: Path, selector: Selector | None = None) -> None:
+        """Copy from the folder."""
+        with self.open(storage_id) as folder:
+            copy_into(folder, target, select(list_folder(folder), selector))
+
+    @contextlib.contextmanager
+    def open(self, storage_id: str, selector: Selector | None = None) -> Iterator[Path]:
+        """The checkpoint's own folder: nothing is copied, and so nothing is left out."""
+        folder = self.root / checked_storage_id(storage_id)
+        if not folder.is_dir():
+            raise NotFound(f"there is no checkpoint {storage_id} in {self.root}; see `det checkpoint describe`")
+        yield folder
+
+    def delete(self, storage_id: str) -> None:
+        """Take the folder out of sight in one step, then remove it."""
+        folder = self.root / checked_storage_id(storage_id)
+        if not folder.is_dir():
+            logger.info("checkpoint %s is not in %s; nothing to delete", storage_id, self.root)
+            return
+        doomed = self.root / _PARTIAL / f"{self._owner}--deleted-{uuid.uuid4()}"
+        doomed.parent.mkdir(exist_ok=True)
+        folder.rename(doomed)
+        _remove(doomed)
+
+    def put(self, source: Path, name: str) -> None:
+        """Copy the file to its place."""
+        import shutil
+
+        place = self.root / checked_relative(name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, place)
+
+    def probe(self) -> None:
+        """Try the folder as ``begin`` uses it."""
+        partial = self.root / _PARTIAL
+        partial.mkdir(parents=True, exist_ok=True)
+        probe = partial / f"probe-{os.getpid()}-{uuid.uuid4()}"
+        try:
+            probe.write_text(probe.name, encoding="utf-8")
+            if probe.read_text(encoding="utf-8") != probe.name:
+                raise StorageFailed(f"{self.root} gave back other bytes than were written; check the file system")
+        finally:
+            probe.unlink(missing_ok=True)
+
+    def discard_partial(self) -> None:
+        """Remove the owner's unfinished folders."""
+        partial = self.root / _PARTIAL
+        for entry in list(partial.iterdir()) if partial.is_dir() else []:
+            if entry.name.startswith(f"{self._owner}--"):
+                _remove(entry)
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        # What is left lies among the unfinished checkpoints, where nothing reads it.
+        logger.warning("could not remove %s (%s); delete it by hand", folder, error)

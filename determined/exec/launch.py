@@ -1,0 +1,106 @@
+"""The first process of a run: ``python -m determined.exec.launch [entrypoint ...]`` in the working directory.
+
+It sources the startup hook, passes the rendezvous, tries the checkpoint storage and becomes the entrypoint. One
+argument is shell text or the name of a trial class, several are a command; with none, the configuration says.
+Imports are few and late: each run waits for them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, NoReturn
+
+from determined._info import TRIAL_TASK, ClusterInfo, get_cluster_info
+from determined.errors import DeterminedError, FailedPrecondition
+from determined.exec.entrypoint import command, execute
+from determined.exec.rendezvous import rendezvous, write_once
+
+_HOOK = "startup-hook.sh"
+_HOOK_DONE = "DET_STARTUP_HOOK_DONE"
+# A command of the hook that fails ends the run; the entrypoint itself is not subject to that.
+_SOURCE_HOOK = f'set -e; . "./{_HOOK}"; set +e; export {_HOOK_DONE}=1; exec "$@"'
+
+
+def main(arguments: list[str]) -> NoReturn:
+    """Prepare the run and become its entrypoint; exits with 1 and a message when something is wrong."""
+    try:
+        _launch(arguments)
+    except DeterminedError as error:
+        _fail(str(error))
+
+
+def _launch(arguments: list[str]) -> NoReturn:
+    info = get_cluster_info()
+    if info is None or info.task_type != TRIAL_TASK:
+        raise FailedPrecondition(
+            "this process belongs to no trial: neither DET_INFO_DIR nor DET_* variables describe one;"
+            " start trials through the master, with `det experiment create`"
+        )
+    argv = command(_entrypoint(arguments, info.trial._config))
+    if os.environ.pop(_HOOK_DONE, None) is None and os.path.exists(_HOOK):  # noqa: PTH110
+        _source_hook(arguments)
+    _pass_start_line(info)
+    _try_storage(info)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        execute(argv, os.environ)
+    except OSError as error:
+        raise FailedPrecondition(f"the entrypoint {' '.join(argv)!r} cannot be executed: {error}") from error
+
+
+def _entrypoint(arguments: list[str], config: dict[str, Any]) -> str | list[str]:
+    configured = config.get("entrypoint")
+    if not arguments:
+        return configured if isinstance(configured, (str, list)) else ""
+    # A list of one word is no shell text; only the configuration can tell.
+    if len(arguments) > 1 or configured == arguments:
+        return arguments
+    return arguments[0]
+
+
+def _source_hook(arguments: list[str]) -> NoReturn:
+    # Hooks are written for bash as a rule; what they export must hold for the storage test too, so they come first.
+    again = [sys.executable, "-m", "determined.exec.launch", *arguments]
+    for shell in ("bash", "sh"):
+        try:
+            os.execvpe(shell, [shell, "-c", _SOURCE_HOOK, _HOOK, *again], os.environ)  # noqa: S606
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise FailedPrecondition(f"{_HOOK} cannot be run with {shell}: {error}") from error
+    raise FailedPrecondition(f"{_HOOK} cannot be run: there is neither bash nor sh on PATH")
+
+
+def _pass_start_line(info: ClusterInfo) -> None:
+    resources_id = os.environ.get("DET_RESOURCES_ID")
+    if not resources_id:
+        raise FailedPrecondition("DET_RESOURCES_ID is not set; start trials through the master")
+    answer = rendezvous(info.master_url, info.allocation_id, resources_id, info.session_token)
+    if folder := os.environ.get("DET_INFO_DIR"):
+        write_once(f"{folder}/rendezvous.json", answer)
+
+
+def _try_storage(info: ClusterInfo) -> None:
+    from determined.core._storage_config import storage_from_config
+
+    storage = storage_from_config(info.trial._config.get("checkpoint_storage"), owner=info.task_id)
+    try:
+        storage.probe()
+        storage.discard_partial()
+    except Exception as error:
+        # Object stores raise errors of their own libraries; whatever it is, the run must not start.
+        _fail(
+            f"the checkpoint storage, {storage!r}, cannot be written and read: {type(error).__name__}: {error};"
+            " check checkpoint_storage in the configuration, and the permissions there"
+        )
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"ERROR: [{os.getpid()}] determined.exec: {message}", file=sys.stderr, flush=True)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,109 @@
+"""The master's end of the fork server: keeps one running and asks it for shims."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from determined.errors import Unavailable
+from determined.launchers import fork_server, paths
+
+PATIENCE_S = 30.0
+"""For one shim, a slow start of the interpreter under load included."""
+_PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
+
+
+class Forker:
+    """One fork server at a time; replaced when it dies or hangs. Call it from one event loop."""
+
+    def __init__(self, runs: Path) -> None:
+        self._error_path = runs / paths.SERVER_ERROR
+        self._turn = asyncio.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The fork server's process, when there is one."""
+        return self._process.pid if self._process else None
+
+    async def warm_up(self) -> None:
+        """Start the server now, so that the first run does not wait for it."""
+        async with self._turn:
+            if self._process is None:
+                await asyncio.to_thread(self._launch)
+
+    async def spawn(self, folder: Path, lock_fd: int) -> None:
+        """Start the shim of a prepared run. Done twice it does no harm: a run has one shim in its life.
+
+        Raises:
+            Unavailable: no fork server can be started, or it does not answer.
+        """
+        async with self._turn:
+            for _ in range(2):
+                if self._process is None:
+                    await asyncio.to_thread(self._launch)
+                if await self._ask(folder, lock_fd):
+                    return
+                await asyncio.to_thread(self.close)
+            raise Unavailable(
+                f"cannot start a process for {folder.name}: the fork server ({sys.executable}) ended or did not answer "
+                f"within {PATIENCE_S:.0f} s, twice. {self._last_words()}"
+            )
+
+    async def _ask(self, folder: Path, lock_fd: int) -> bool:
+        """False when the server is of no use any more."""
+        assert self._socket is not None
+        request = os.fsencode(folder) + b"\n"
+        try:
+            if socket.send_fds(self._socket, [request], [lock_fd]) != len(request):
+                return False
+        except OSError:
+            return False
+        reply = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(self._socket, 1))
+        try:
+            await asyncio.wait({reply}, timeout=PATIENCE_S)
+            return reply.done() and not reply.cancelled() and reply.exception() is None and reply.result() != b""
+        finally:
+            if not reply.done():
+                reply.cancel()
+                await asyncio.wait({reply})
+
+    def _launch(self) -> None:
+        mine, theirs = socket.socketpair()
+        mine.setblocking(False)
+        with theirs, self._error_path.open("wb") as errors:
+            command = [sys.executable, "-I", "-S", "-c", fork_server.BOOT, _PACKAGE_PARENT, str(theirs.fileno())]
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                mine.close()
+                raise Unavailable(f"cannot start {sys.executable} to fork runs from: {error.strerror}.") from error
+        self._socket = mine
+
+    def _last_words(self) -> str:
+        with contextlib.suppress(OSError):
+            if said := self._error_path.read_text("utf-8", "replace").strip():
+                return f"It said: {said[-400:]}"
+        return "It said nothing; check memory and the limit on processes."
+
+    def close(self) -> None:
+        """End the server; runs go on. Blocks until it is gone."""
+        if self._socket is not None:
+            self._socket.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._socket = self._process = None

@@ -1,0 +1,68 @@
+"""Names inside a run's folder, and the way small files are written so that a crash never leaves half of one.
+
+The shim imports this module, so it stays with cheap parts of the standard library: what is loaded makes forks slower.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+SPEC = "spec.json"
+LOCK = "lock"
+LOG = "log"
+SHIM = "shim.json"
+EXIT = "exit.json"
+SHIM_ERROR = "shim.err"
+WORK = "work"
+INFO = "info"
+MODEL = "model"
+"""Clean copy of the model definition; only with the genuine library's paths."""
+GENUINE = "genuine"
+"""What ``/run/determined`` is bound to; only with the genuine library's paths."""
+
+NEWS = ".news"
+"""FIFO beside the run folders, by which shims wake the master."""
+SERVER_ERROR = ".fork_server.err"
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names inside a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomic(path: Path, text: str, *, sync: bool = True) -> None:
+    """Replace a file as a whole (mode 0600); durable on return unless ``sync`` is off."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    write_new(temporary, text, sync=sync)
+    temporary.replace(path)
+    if sync:
+        sync_folder(path.parent)
+
+
+def write_new(path: Path, text: str, *, sync: bool = False) -> None:
+    """Write a private file in place; for files that nobody reads before they are whole."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        left = text.encode()
+        while left:
+            left = left[os.write(descriptor, left) :]
+        if sync:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """A JSON object written by `write_atomic`; None when it is absent or not a JSON object."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,87 @@
+"""Everything on disk that a run needs before its first process exists. Blocking: call it from a thread."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from determined.errors import InvalidInput
+from determined.launchers import context, environment, paths
+from determined.launchers.protocol import RunSpec, Slot
+
+LEFTOVER_GRACE_S = 0.5
+"""For processes that outlive a run's main process, such as one that tidies up shared memory."""
+
+
+def prepare(folder: Path, spec: RunSpec, slots: Sequence[Slot]) -> None:
+    """Fill a run's folder; left-overs of an attempt that was cut short are replaced.
+
+    Raises:
+        InvalidInput: the model definition, or a name, cannot be used: the run's own fault.
+        OSError: the machine's fault.
+    """
+    clear(folder)
+    work, info = folder / paths.WORK, folder / paths.INFO
+    work.mkdir(mode=0o700)
+    info.mkdir(mode=0o700)
+    if spec.context is not None:
+        context.unpack(spec.context, work)
+    for name, text in spec.info_files.items():
+        paths.write_new(info / _plain(name), text)
+    binds = _genuine_binds(folder, spec) if spec.genuine_paths else []
+    if binds:
+        root = Path(environment.GENUINE_ROOT)
+        work, info = root / "workdir", root / "info"
+    env = environment.build(spec, slots, work, info, os.environ)
+    record = {"argv": spec.argv, "env": env, "cwd": str(work), "binds": binds, "grace_s": LEFTOVER_GRACE_S}
+    paths.write_atomic(folder / paths.SPEC, json.dumps(record), sync=False)
+
+
+def _plain(name: str) -> str:
+    if Path(name).name != name or "\0" in name:
+        raise InvalidInput(f"info file {name!r} must be a plain file name, without folders.")
+    return name
+
+
+def _genuine_binds(folder: Path, spec: RunSpec) -> list[tuple[str, str]]:
+    """(source, target) pairs, outer folders first."""
+    root = folder / paths.GENUINE
+    for inner in (paths.INFO, "workdir", "train/model"):
+        root.joinpath(inner).mkdir(parents=True)
+    model = folder / paths.MODEL
+    shutil.copytree(folder / paths.WORK, model, symlinks=True)
+    binds = [
+        (str(root), environment.GENUINE_ROOT),
+        (str(folder / paths.INFO), f"{environment.GENUINE_ROOT}/info"),
+        (str(folder / paths.WORK), f"{environment.GENUINE_ROOT}/workdir"),
+        (str(model), f"{environment.GENUINE_ROOT}/train/model"),
+    ]
+    if spec.shared_fs_host_path is not None:
+        Path(spec.shared_fs_host_path).mkdir(parents=True, exist_ok=True)
+        binds.append((spec.shared_fs_host_path, environment.GENUINE_SHARED_FS))
+    return binds
+
+
+def clear(folder: Path) -> None:
+    """Delete a run's files and secrets, but not its log and the record of its end."""
+    for name in (paths.WORK, paths.INFO, paths.MODEL, paths.GENUINE):
+        delete_tree(folder / name)
+    folder.joinpath(paths.SPEC).unlink(missing_ok=True)
+
+
+def delete_tree(folder: Path) -> None:
+    """Delete a folder, also where the run took away our permission to write.
+
+    Raises:
+        OSError: something cannot be deleted.
+    """
+    if not folder.exists():
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        for parent, _, _ in os.walk(folder):
+            Path(parent).chmod(0o700)
+        shutil.rmtree(folder)

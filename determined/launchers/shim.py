@@ -1,0 +1,218 @@
+"""The shim: one small process beside each run. It keeps the run's output and exit code when no master lives.
+
+It is forked by `determined.launchers.fork_server` and uses the standard library only. It ends when every process of the
+run has ended. While it lives, or any process that inherited its lock, the run counts as alive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+from determined.launchers import paths, tree
+from determined.launchers.child import spawn
+from determined.launchers.news import News
+from determined.launchers.spool import LineSplitter, Spool, format_line
+
+RETRY_S = 1.0
+"""Between attempts to write to a full disk."""
+_READ_BYTES = 1 << 16
+_DRAIN_READS = 1024
+"""More than a pipe can hold; a stranger that was handed the pipe must not keep us."""
+
+
+def main(folder: Path, lock_fd: int, ready_fd: int) -> NoReturn:
+    """Run the trial of ``folder`` to its end; never returns. Termination signals must be blocked by the caller.
+
+    Args:
+        folder: the run's folder, with its spec.
+        lock_fd: the run's lock, taken.
+        ready_fd: gets a byte when the run is on record as started, and is closed in any case.
+    """
+    code = 0
+    try:
+        os.setsid()
+        if claim(folder):
+            Shim(folder, lock_fd).run(ready_fd)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            paths.write_new(folder / paths.SHIM_ERROR, _traceback())
+        tree.kill_descendants(None, {})
+        code = 70
+    os._exit(code)
+
+
+def claim(folder: Path) -> bool:
+    """Make this process the run's one shim, for ever; False when another was first."""
+    mine = folder / f".claim.{os.getpid()}"
+    paths.write_new(mine, _identity(None))
+    try:
+        os.link(mine, folder / paths.SHIM)
+    except FileExistsError:
+        return False
+    finally:
+        mine.unlink()
+    return True
+
+
+def _traceback() -> str:
+    import traceback
+
+    return traceback.format_exc()
+
+
+def _identity(child: int | None) -> str:
+    pid = os.getpid()
+    return json.dumps({"pid": pid, "start_ticks": tree.start_ticks(pid), "child": child})
+
+
+class Shim:
+    """State of a shim: two streams being copied, a child, and a wish to die."""
+
+    def __init__(self, folder: Path, lock_fd: int) -> None:
+        self._folder = folder
+        self._lock_fd = lock_fd
+        self._spec: dict[str, Any] = json.loads((folder / paths.SPEC).read_bytes())
+        self._spool = Spool(folder / paths.LOG)
+        self._news = News(folder.parent / paths.NEWS, folder.name)
+        self._streams: dict[int, tuple[str, LineSplitter]] = {}
+        self._poll = select.poll()
+        self._paused_poll = select.poll()
+        self._reaped: dict[int, int] = {}
+        self._has_children = True
+        self._told_to_stop = False
+        self._kill_at: float | None = None
+
+    def run(self, ready_fd: int) -> None:
+        """Start, copy, clean up, record."""
+        tree.become_reaper("det-shim")
+        self._wake_fd = self._listen_to_signals()
+        child, failure = self._start_child()
+        paths.write_atomic(self._folder / paths.SHIM, _identity(None if failure else child), sync=False)
+        os.write(ready_fd, b"1")
+        os.close(ready_fd)
+        self._news.announce()
+        self._make_start_durable()
+        self._copy_until_over(child)
+        tree.kill_descendants(child, self._reaped)
+        self._drain()
+        if failure:
+            self._spool.append(format_line(time.time(), "e", failure[1].encode("utf-8", "replace")))
+        code = failure[0] if failure else _exit_code(self._reaped[child])
+        self._record(code, failure[1] if failure else "")
+
+    def _listen_to_signals(self) -> int:
+        """A descriptor that becomes readable when we are told to stop or a child ends."""
+        wake, feed = os.pipe()
+        os.set_blocking(wake, False)
+        os.set_blocking(feed, False)
+        signal.set_wakeup_fd(feed, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGCHLD):
+            signal.signal(number, lambda *_: None)
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        self._poll.register(wake, select.POLLIN)
+        self._paused_poll.register(wake, select.POLLIN)
+        return wake
+
+    def _start_child(self) -> tuple[int, tuple[int, str] | None]:
+        out, out_end = os.pipe()
+        err, err_end = os.pipe()
+        child, failure = spawn(self._spec, out_end, err_end, self._lock_fd)
+        for fd, mark in ((out, "o"), (err, "e")):
+            os.set_blocking(fd, False)
+            self._streams[fd] = (mark, LineSplitter())
+            self._poll.register(fd, select.POLLIN)
+        os.close(out_end)
+        os.close(err_end)
+        return child, failure
+
+    def _make_start_durable(self) -> None:
+        """After a power failure the run must not look as if it had never started. The run goes on meanwhile."""
+        descriptor = os.open(self._folder / paths.SHIM, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+        paths.sync_folder(self._folder)
+        paths.sync_folder(self._folder.parent)
+
+    def _copy_until_over(self, child: int) -> None:
+        """Returns when no process is left, or when those left must be killed."""
+        while self._has_children:
+            if child in self._reaped and self._kill_at is None:
+                self._kill_at = time.monotonic() + self._spec["grace_s"]
+            if self._told_to_stop or (self._kill_at is not None and time.monotonic() >= self._kill_at):
+                return
+            poll = self._paused_poll if self._spool.blocked else self._poll
+            for fd, _ in poll.poll(self._patience_ms()):
+                if fd == self._wake_fd:
+                    self._on_signals()
+                elif self._copy(fd) == b"":
+                    self._poll.unregister(fd)
+            if self._spool.blocked:
+                self._spool.retry()
+            self._news.flush_if_due()
+
+    def _patience_ms(self) -> float | None:
+        waits = [self._news.due_in()]
+        if self._kill_at is not None:
+            waits.append(self._kill_at - time.monotonic())
+        if self._spool.blocked:
+            waits.append(RETRY_S)
+        known = [wait for wait in waits if wait is not None]
+        return max(0.0, min(known)) * 1000 + 1 if known else None
+
+    def _on_signals(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while numbers := os.read(self._wake_fd, 512):
+                self._told_to_stop = self._told_to_stop or signal.SIGTERM in numbers
+        self._has_children = tree.reap(self._reaped)
+
+    def _copy(self, fd: int) -> bytes | None:
+        """Copy one chunk and return it; None when there is none now, b"" when there will be none."""
+        mark, splitter = self._streams[fd]
+        try:
+            data = os.read(fd, _READ_BYTES)
+        except BlockingIOError:
+            return None
+        self._append(mark, splitter.feed(data))
+        return data
+
+    def _append(self, mark: str, pieces: list[bytes]) -> None:
+        if pieces:
+            now = time.time()
+            self._spool.append(b"".join([format_line(now, mark, piece) for piece in pieces]))
+            self._news.note()
+
+    def _drain(self) -> None:
+        """What is in the pipes after the last writer is gone."""
+        for fd, (mark, splitter) in self._streams.items():
+            for _ in range(_DRAIN_READS):
+                if not self._copy(fd):
+                    break
+            self._append(mark, splitter.finish())
+
+    def _record(self, code: int, reason: str) -> None:
+        """Write the end, for as long as the disk refuses and nobody tells us to give up."""
+        record = json.dumps({"code": code, "at": time.time(), "reason": reason})
+        while True:
+            try:
+                self._spool.sync()
+                return paths.write_atomic(self._folder / paths.EXIT, record)
+            except OSError:
+                self._paused_poll.poll(RETRY_S * 1000)
+                was_told = self._told_to_stop
+                self._on_signals()
+                if self._told_to_stop and not was_told:
+                    raise
+
+
+def _exit_code(status: int) -> int:
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code

@@ -1,0 +1,137 @@
+"""Routes as data: path, handler, who may ask, and the shapes of request and answer.
+
+One declaration serves three ends: it dispatches, it guards, and it documents. Handlers are plain functions from
+``Call`` to a value; reading, proving, encoding and errors are done here, without further layers.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from determined.errors import PermissionDenied
+from determined.master.api.bodies import MAX_BODY
+from determined.master.api.call import Api, Call
+from determined.master.api.errors import fault_of
+from determined.master.api.sending import Chunks, ClientGone, Stream, Whole, json_answer, send_fault
+from determined.wire.requests import Empty
+
+Handler = Callable[[Call], Awaitable[Any]]
+_ANSWERS: Final = (Whole, Stream, Chunks)
+EMPTY: Final = Whole(b"{}")
+
+
+class Access(enum.Enum):
+    """Who may ask."""
+
+    PUBLIC = "everybody, without a token"
+    USER = "users"
+    RUN = "users, and runs of trials for what is theirs; the handler checks that it is"
+
+
+@dataclass(frozen=True, slots=True)
+class RouteInfo:
+    """One route.
+
+    Attributes:
+        request, answer: shapes for the documentation; None for no body, or one without a shape.
+        streams: whether the answer is a stream of ``{"result": answer}`` lines.
+        limit: of the request's body, in bytes.
+        parameters: names of query parameters.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    access: Access
+    request: Any
+    answer: Any
+    streams: bool
+    limit: int
+    parameters: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        """The first line of the handler's docstring."""
+        return (inspect.getdoc(self.handler) or "").partition("\n")[0]
+
+
+class Routes:
+    """Collects the routes of one resource."""
+
+    def __init__(self) -> None:
+        self.infos: list[RouteInfo] = []
+
+    def add(
+        self,
+        method: str,
+        path: str,
+        *,
+        access: Access = Access.USER,
+        request: Any = None,
+        answer: Any = Empty,
+        streams: bool = False,
+        limit: int = MAX_BODY,
+        parameters: Iterable[str] = (),
+    ) -> Callable[[Handler], Handler]:
+        """Declare the decorated function as the handler of a route. Paths that begin with ``/v1`` are versioned."""
+        full = f"/api{path}" if path.startswith("/v1/") else path
+
+        def declare(handler: Handler) -> Handler:
+            self.infos.append(
+                RouteInfo(method, full, handler, access, request, answer, streams, limit, tuple(parameters))
+            )
+            return handler
+
+        return declare
+
+
+class Endpoint:
+    """Serves one route; an ASGI application of its own, so that nothing stands between it and the server."""
+
+    def __init__(self, info: RouteInfo, api: Api) -> None:
+        self._handler = info.handler
+        self._access = info.access
+        self._limit = info.limit
+        self._api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        call = Call(self._api, scope, receive, self._limit)
+        try:
+            answer = await self._answer(call)
+        except ClientGone:
+            return
+        except Exception as error:
+            await send_fault(fault_of(error), send)
+            return
+        finally:
+            call.close()
+        try:
+            await answer.send(receive, send)
+        except ClientGone:
+            return
+
+    async def _answer(self, call: Call) -> Whole | Stream | Chunks:
+        if self._access is not Access.PUBLIC:
+            principal = await self._api.auth.authenticate(call.credentials(), self._api.service.live_run)
+            if self._access is Access.USER and not principal.is_user:
+                raise PermissionDenied(
+                    "the token of a run reaches only the data of its own trial and experiment; log in as a user"
+                )
+            call.principal = principal
+        result = await self._handler(call)
+        if isinstance(result, _ANSWERS):
+            return result
+        return EMPTY if result is None else json_answer(result)
+
+
+def starlette_routes(infos: Iterable[RouteInfo], api: Api) -> list[Route]:
+    """The routes for the server."""
+    return [Route(info.path, Endpoint(info, api), methods=[info.method]) for info in infos]

@@ -1,0 +1,247 @@
+"""The saved states of one search: generations of a folder ``exp_<E>``, the newest intact one of which counts.
+
+To save is: append the events, fill a temporary folder, seal it, give it its name, and only then may operations be
+sent. So whatever is on the disk, the newest intact generation is one that the master can be told about (again).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from determined.domain import search_method as contract
+from determined.domain.operations import Operation
+from determined.domain.search_method import SearcherState
+from determined.errors import CorruptState
+from determined.searcher import durable, generation
+from determined.searcher.event import QueuedEvent
+from determined.searcher.event_log import EventLog, Part, read_part
+from determined.searcher.generation import MANIFEST, Manifest, NewerFormat
+from determined.searcher.legacy import is_legacy, read_legacy
+from determined.searcher.method import load_from, save_into
+
+POINTER = "event_id"
+KEPT = 2
+_TEMPORARY = ".saving"
+_NAME = re.compile(r"event_(\d+)(?:\.(\d+))?", re.ASCII)
+_COMPACT_BYTES = 4 * 2**20
+logger = logging.getLogger("determined.searcher")
+
+
+class SearchStore:
+    """Saves and loads the states of one experiment's search.
+
+    Args:
+        folder: ``exp_<E>``; one runner at a time works in it.
+        experiment_id: states of another experiment are refused.
+    """
+
+    def __init__(self, folder: Path, experiment_id: int) -> None:
+        self.folder = folder
+        self._experiment_id = int(experiment_id)
+        self._kept: list[tuple[Path, Manifest]] = []
+        # None: the next save starts a new log from a base state.
+        self._log: EventLog | None = None
+        self._base: Part | None = None
+
+    def is_empty(self) -> bool:
+        """Whether nothing has been saved yet."""
+        return not self._generations()
+
+    def start(self, state: SearcherState) -> None:
+        """Prepare for the first save of a new search; what an earlier one left in the folder is set aside."""
+        for folder in self._generations():
+            self._set_aside(folder, "superseded")
+        self._kept, self._base, self._log = [], None, None
+        if state.last_event_id <= 0 and not state.trial_progress:
+            self._log = EventLog(self.folder / "events.jsonl")
+
+    def save(
+        self,
+        method: contract.SearchMethod,
+        state: SearcherState,
+        events: Sequence[QueuedEvent],
+        operations: Sequence[Operation],
+    ) -> None:
+        """Make one more generation; on disk when this returns.
+
+        Args:
+            state: already brought up to date with ``events``.
+            events: handled since the last save.
+            operations: the answer to them.
+        """
+        durable.make_folder(self.folder, "runner.state.home")
+        base, log = self._record_events(state, events)
+        temporary = self.folder / _TEMPORARY
+        durable.remove(temporary, "runner.state.clear")
+        durable.make_folder(temporary, "runner.state.folder")
+        with durable.action("runner.state.method"):
+            save_into(method, state, temporary, self._experiment_id)
+        manifest = generation.seal(temporary, self._experiment_id, state.last_event_id, operations, base, log.part())
+        final = self._free_name(f"event_{state.last_event_id}")
+        durable.move(temporary, final, "runner.state")
+        self._kept.append((final, manifest))
+        self._base, self._log = base, log
+        self._point_to(state.last_event_id)
+        self._remove_old()
+
+    def load(self, method: contract.SearchMethod) -> tuple[SearcherState, list[Operation]]:
+        """Bring method and state back to the newest intact generation.
+
+        Returns:
+            The state, and the operations that were saved with it and may not have been sent.
+
+        Raises:
+            CorruptState: no generation is intact; the message says what is wrong with each, and what to do.
+        """
+        durable.remove(self.folder / _TEMPORARY, "runner.state.clear")
+        problems: list[str] = []
+        for folder in self._generations():
+            try:
+                state, operations = self._load_one(folder)
+            except NewerFormat:
+                raise
+            except (CorruptState, ValueError, KeyError, TypeError) as e:
+                problems.append(f"{folder.name}: {e}")
+                continue
+            self._recover(folder, state, problems)
+            load_from(method, folder)
+            return state, operations
+        raise CorruptState(self._nothing_usable(problems))
+
+    def withdraw(self) -> None:
+        """Take back the newest generation, whose operations the master refused as a whole."""
+        if len(self._kept) > 1:
+            folder, _ = self._kept.pop()
+            self._set_aside(folder, "refused")
+            self._point_to(self._kept[-1][1].last_event_id)
+            self._log = None
+
+    def _record_events(self, state: SearcherState, events: Sequence[QueuedEvent]) -> tuple[Part | None, EventLog]:
+        base_size = self._base.size if self._base else 0
+        if self._log is not None and self._log.length <= max(_COMPACT_BYTES, 4 * base_size):
+            self._log.append(events)
+            return self._base, self._log
+        data = json.dumps({**state.to_dict(), "experimentId": self._experiment_id}).encode()
+        path = self.folder / f"base_{state.last_event_id}.json"
+        durable.write_file(path, data, "runner.state.base")
+        base = Part(path.name, len(data), hashlib.sha256(data).hexdigest())
+        return base, EventLog(self.folder / f"events_{state.last_event_id}.jsonl")
+
+    def _load_one(self, folder: Path) -> tuple[SearcherState, list[Operation]]:
+        if not (folder / MANIFEST).exists() and is_legacy(folder):
+            return self._load_legacy(folder)
+        manifest = generation.read(folder, self._experiment_id)
+        state = SearcherState()
+        if manifest.base is not None:
+            state.from_dict(json.loads(read_part(self.folder, manifest.base)))
+        log = manifest.log or Part("events.jsonl", 0, "")
+        self._log = EventLog.resume(self.folder, log, state)
+        self._base = manifest.base
+        self._kept = [(folder, manifest)]
+        state.last_event_id = manifest.last_event_id
+        state.experiment_id = self._experiment_id
+        return state, manifest.read_operations()
+
+    def _load_legacy(self, folder: Path) -> tuple[SearcherState, list[Operation]]:
+        # That layout keeps every generation, and only its pointer says which of them is whole.
+        if self._pointer() != _number(folder):
+            raise CorruptState(f"the file {POINTER} does not name it")
+        state, experiment_id, operations = read_legacy(folder)
+        if experiment_id != self._experiment_id:
+            raise CorruptState(f"it belongs to experiment {experiment_id}, not {self._experiment_id}")
+        self._log, self._base, self._kept = None, None, []
+        return state, operations
+
+    def _recover(self, chosen: Path, state: SearcherState, problems: Sequence[str]) -> None:
+        """Leave the folder as if the chosen generation had been the last one saved."""
+        found = self._generations()
+        for folder in found[: found.index(chosen)]:
+            self._set_aside(folder, "damaged")
+        missing = (self._pointer() or 0) > state.last_event_id
+        if problems or missing:
+            what = "; ".join(problems) or f"event_{self._pointer()} is missing"
+            logger.warning(
+                f"The newest saved state in {self.folder} cannot be used ({what}). "
+                f"Going on from the one before it, {chosen.name}."
+            )
+            self._point_to(state.last_event_id)
+        for folder in found[found.index(chosen) + 1 :]:
+            self._keep_or_remove(folder)
+        self._remove_unused_parts()
+
+    def _keep_or_remove(self, folder: Path) -> None:
+        if not (folder / MANIFEST).exists():
+            return
+        if len(self._kept) < KEPT:
+            try:
+                self._kept.insert(0, (folder, generation.read(folder, self._experiment_id)))
+            except CorruptState:
+                logger.debug(f"{folder} is damaged; it is not needed")
+            else:
+                return
+        durable.remove(folder, "runner.state.remove")
+
+    def _remove_old(self) -> None:
+        if len(self._kept) > KEPT:
+            self._kept, old = self._kept[-KEPT:], self._kept[:-KEPT]
+            for folder, _ in old:
+                durable.remove(folder, "runner.state.remove")
+            if any(manifest.parts() != old[0][1].parts() for _, manifest in self._kept):
+                self._remove_unused_parts()
+
+    def _remove_unused_parts(self) -> None:
+        needed = set().union(*(manifest.parts() for _, manifest in self._kept))
+        for pattern in ("base_*.json", "events*.jsonl"):
+            for file in self.folder.glob(pattern):
+                if self._kept and file.name not in needed:
+                    durable.remove(file, "runner.state.unused")
+
+    def _generations(self) -> list[Path]:
+        """Folders with the name of a generation, newest first."""
+        if not self.folder.is_dir():
+            return []
+        named = [(match, path) for path in self.folder.iterdir() if (match := _NAME.fullmatch(path.name))]
+        ordered = sorted(named, key=lambda entry: (int(entry[0][1]), int(entry[0][2] or 0)), reverse=True)
+        return [path for _, path in ordered]
+
+    def _pointer(self) -> int | None:
+        try:
+            return int((self.folder / POINTER).read_text())
+        except (OSError, ValueError):
+            return None
+
+    def _point_to(self, event_id: int) -> None:
+        # The newest intact generation counts, whatever this says; it serves people and other clients.
+        pointer = self.folder / POINTER
+        durable.replace_file(pointer, str(event_id).encode(), "runner.state.pointer", sync=False)
+
+    def _set_aside(self, folder: Path, why: str) -> None:
+        durable.move(folder, self._free_name(f"{why}_{folder.name}"), f"runner.state.{why}")
+
+    def _free_name(self, name: str) -> Path:
+        path, number = self.folder / name, 1
+        while path.exists():
+            number += 1
+            path = self.folder / f"{name}.{number}"
+        return path
+
+    def _nothing_usable(self, problems: Sequence[str]) -> str:
+        if not problems:
+            return f"{self.folder} holds no saved state"
+        listed = "".join(f"\n  - {problem}" for problem in problems)
+        return (
+            f"none of the saved states in {self.folder} can be used:{listed}\n"
+            "Restore the folder from a backup, or start a new search with another searcher_dir "
+            f"(`det e kill {self._experiment_id}` ends the present one)."
+        )
+
+
+def _number(folder: Path) -> int:
+    match = _NAME.fullmatch(folder.name)
+    assert match is not None
+    return int(match[1])

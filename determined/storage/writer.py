@@ -1,0 +1,202 @@
+"""The only writer: a thread that takes every unit that is waiting, and commits them together.
+
+While one commit is on its way to the disk the next group gathers by itself, so there are no timers and no delays. When
+a group fails, it is taken back and its units are tried one by one, so that only the bad ones fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from determined.errors import DeterminedError
+from determined.storage.backend import Backend
+from determined.storage.batch import RowsMissing
+from determined.storage.faults import lane_closed, missing, store_closed
+from determined.storage.sql_apply import apply
+from determined.storage.transaction import Known, Transaction
+
+MAX_GROUP: Final = 512
+"""Units in one commit."""
+
+_Result = BaseException | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    mutations: Sequence[Any]
+    lane: int | None
+    future: asyncio.Future[None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reopen:
+    lane: int
+
+
+class _NoTransactionError(Exception):
+    """The database lets nobody begin, e.g. because another program holds it."""
+
+
+class Writer:
+    """Applies units in the order of ``submit``. All methods are called from one event loop."""
+
+    def __init__(self, backend: Backend, engine: Engine) -> None:
+        self._backend: Final = backend
+        self._engine: Final = engine
+        self._loop: Final = asyncio.get_running_loop()
+        self._queue: Final[queue.SimpleQueue[_Unit | _Reopen | None]] = queue.SimpleQueue()
+        self._known: Final = Known()
+        self._closed_lanes: set[int] = set()
+        self._thread: Final = threading.Thread(target=self._run, name="determined-store", daemon=True)
+        self._stopped = False
+        self._thread.start()
+
+    def submit(self, mutations: Sequence[Any], lane: int | None) -> asyncio.Future[None]:
+        """Queue a unit, see ``Store.write``."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        if self._stopped:
+            future.set_exception(store_closed())
+        else:
+            self._queue.put(_Unit(tuple(mutations), lane, future))
+        return future
+
+    def reopen(self, lane: int) -> None:
+        """Queue the reopening of a lane: units submitted before it still fail."""
+        self._queue.put(_Reopen(lane))
+
+    def stop(self) -> None:
+        """Refuse units from now on; those that were submitted are still written."""
+        self._stopped = True
+        self._queue.put(None)
+
+    def join(self) -> None:
+        """Wait for the thread. Blocks: not for the event loop."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        more = True
+        while more:
+            group = self._gather()
+            more = None not in group
+            jobs = [job for job in group if job is not None]
+            results = self._apply(jobs)
+            # A loop that is closed has nobody left to tell.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(_resolve, results)
+
+    def _gather(self) -> list[_Unit | _Reopen | None]:
+        group = [self._queue.get()]
+        with contextlib.suppress(queue.Empty):
+            while group[-1] is not None and len(group) < MAX_GROUP:
+                group.append(self._queue.get_nowait())
+        return group
+
+    def _apply(self, jobs: Sequence[_Unit | _Reopen]) -> list[tuple[asyncio.Future[None], _Result]]:
+        try:
+            return self._apply_together(jobs)
+        except _NoTransactionError as error:
+            # Trying each unit would wait for the lock each time.
+            return self._refuse(jobs, error)
+        except Exception:
+            # Which unit it was, and what it means, comes out when they are tried one by one.
+            self._known.forget()
+            return self._apply_singly(jobs)
+        finally:
+            self._known.trim()
+
+    def _apply_together(self, jobs: Sequence[_Unit | _Reopen]) -> list[tuple[asyncio.Future[None], _Result]]:
+        closed = set(self._closed_lanes)
+        results: list[tuple[asyncio.Future[None], _Result]] = []
+        with self._transaction() as tx:
+            for job in jobs:
+                if isinstance(job, _Reopen):
+                    closed.discard(job.lane)
+                elif job.lane is not None and job.lane in closed:
+                    results.append((job.future, lane_closed(job.lane)))
+                else:
+                    for mutation in job.mutations:
+                        apply(tx, mutation)
+                    results.append((job.future, None))
+            tx.finish()
+        self._closed_lanes = closed
+        return results
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[Transaction]:
+        with self._engine.connect() as conn:
+            try:
+                begun = conn.begin()
+            except DBAPIError as error:
+                raise _NoTransactionError from error
+            with begun:
+                yield Transaction(conn, self._known)
+
+    def _refuse(
+        self, jobs: Sequence[_Unit | _Reopen], error: _NoTransactionError
+    ) -> list[tuple[asyncio.Future[None], _Result]]:
+        results: list[tuple[asyncio.Future[None], _Result]] = []
+        for job in jobs:
+            if isinstance(job, _Reopen):
+                self._closed_lanes.discard(job.lane)
+                continue
+            if job.lane is not None:
+                self._closed_lanes.add(job.lane)
+            results.append((job.future, self._explain(error, job.mutations[-1] if job.mutations else None)))
+        return results
+
+    def _apply_singly(self, jobs: Sequence[_Unit | _Reopen]) -> list[tuple[asyncio.Future[None], _Result]]:
+        results: list[tuple[asyncio.Future[None], _Result]] = []
+        for job in jobs:
+            if isinstance(job, _Reopen):
+                self._closed_lanes.discard(job.lane)
+                continue
+            failure: _Result
+            if job.lane is not None and job.lane in self._closed_lanes:
+                failure = lane_closed(job.lane)
+            else:
+                failure = self._apply_one(job)
+                if failure is not None and job.lane is not None:
+                    self._closed_lanes.add(job.lane)
+            results.append((job.future, failure))
+        return results
+
+    def _apply_one(self, unit: _Unit) -> DeterminedError | None:
+        current: Any = None
+        try:
+            with self._transaction() as tx:
+                for current in unit.mutations:
+                    apply(tx, current)
+                    tx.batch.flush()
+                tx.finish()
+        except Exception as error:
+            self._known.forget()
+            return self._explain(error, current)
+        return None
+
+    def _explain(self, error: Exception, mutation: Any) -> DeterminedError:
+        if isinstance(error, DeterminedError):
+            return error
+        if isinstance(error, _NoTransactionError) and isinstance(error.__cause__, Exception):
+            error = error.__cause__
+        failure = missing(mutation) if isinstance(error, RowsMissing) else self._backend.explain(error, mutation)
+        failure.__cause__ = error
+        return failure
+
+
+def _resolve(results: Sequence[tuple[asyncio.Future[None], _Result]]) -> None:
+    for future, failure in results:
+        if future.done():
+            continue
+        if failure is None:
+            future.set_result(None)
+        else:
+            future.set_exception(failure)

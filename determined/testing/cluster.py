@@ -1,0 +1,147 @@
+"""A real master as a process of its own, for tests: start it, kill it, start it again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+from determined.common.api.session import Session
+
+
+class MasterFailed(RuntimeError):
+    """The master did not come up; the message holds what it printed."""
+
+
+class LocalMaster:
+    """A master on a folder of its own; a context manager that leaves no process behind.
+
+    Attributes:
+        url: where it serves; the port stays the same over restarts.
+        env: environment for clients: its address, and a configuration folder of their own.
+    """
+
+    def __init__(
+        self, folder: Path, *, open_mode: bool = False, slots: int | None = 2, arguments: Sequence[str] = ()
+    ) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.open_mode = open_mode
+        self.slots = slots
+        self.arguments = list(arguments)
+        self.port = 0
+        self.url = ""
+        self.process: subprocess.Popen[bytes] | None = None
+        config = folder / "config"
+        config.mkdir(parents=True, exist_ok=True)
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("DET_", "XDG_", "COV_"))}
+        self.env: dict[str, str] = {
+            **kept,
+            "XDG_CONFIG_HOME": str(config),
+            "DET_DATA_DIR": str(self.data),
+            "HOME": str(folder),
+            "DET_PROGRESS": "0",
+        }
+
+    def start(self) -> LocalMaster:
+        """Start it, and return once it serves.
+
+        Raises:
+            MasterFailed: it ended instead.
+        """
+        read, write = os.pipe()
+        command = [sys.executable, "-m", "determined.master", "--data", str(self.data), "--port", str(self.port)]
+        command += ["--ready-fd", str(write), *self.arguments]
+        command += ["--open"] if self.open_mode else []
+        command += [] if self.slots is None else ["--slots", str(self.slots)]
+        with (self.folder / "master.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.env, pass_fds=[write])
+        os.close(write)
+        with os.fdopen(read) as ready:
+            line = ready.readline()
+        answer = json.loads(line) if line else {"error": "it ended without a word"}
+        if "error" in answer:
+            self.process.wait()
+            raise MasterFailed(f"{answer['error']}\n{self.log}")
+        self.url = answer["url"]
+        self.port = int(self.url.rsplit(":", 1)[1])
+        self.env["DET_MASTER"] = self.url
+        return self
+
+    @property
+    def log(self) -> str:
+        """What it printed so far."""
+        return (self.folder / "master.log").read_text()
+
+    @property
+    def pid(self) -> int:
+        """Of the running master."""
+        assert self.process is not None
+        return self.process.pid
+
+    def kill(self) -> None:
+        """SIGKILL; trials live on."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """SIGTERM; trials live on."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait()
+
+    def trial_processes(self) -> list[psutil.Process]:
+        """Every living process of every run of this master, found by its environment."""
+        return [p for p in psutil.process_iter() if self._is_of_a_run(p)]
+
+    def _is_of_a_run(self, process: psutil.Process) -> bool:
+        try:
+            env = process.environ()
+            return (
+                process.status() != psutil.STATUS_ZOMBIE
+                and (env.get("DET_WORKDIR", "").startswith(str(self.data)) or env.get("DET_MASTER") == self.url)
+                and "DET_ALLOCATION_ID" in env
+            )
+        except psutil.Error:
+            return False
+
+    def token(self) -> str:
+        """The local user's token, as clients find it."""
+        stored = json.loads((self.folder / "config" / "determined" / "auth.json").read_text())
+        tokens: Mapping[str, str] = stored["masters"][self.url]["tokens"]
+        return next(iter(tokens.values()))
+
+    def session(self) -> Session:
+        """An authenticated connection."""
+        return Session(self.url, token=self.token())
+
+    def run(self, command: Sequence[str], **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a client's command to its end, with this master as its master."""
+        env = {**self.env, **more}
+        return subprocess.run(list(command), env=env, capture_output=True, text=True, check=False)
+
+    def det(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run our ``det``."""
+        return self.run([sys.executable, "-m", "determined.cli", *arguments])
+
+    def __enter__(self) -> LocalMaster:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        for process in self.trial_processes():
+            try:
+                process.kill()
+            except psutil.Error:
+                continue

@@ -1,0 +1,165 @@
+"""Trials as processes under a real master: how they end, and what the search hears of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from determined.testing.cluster import LocalMaster
+from tests.e2e.support import created, state_of, trials_of, until_over, until_running, write_config
+
+
+def events_of(master: LocalMaster, experiment_id: int) -> list[dict[str, Any]]:
+    """Every event that an experiment ever queued, read from the data base of the master."""
+    import sqlite3
+
+    with sqlite3.connect(f"file:{master.data / 'master.db'}?mode=ro", uri=True) as db:
+        rows = db.execute(
+            "SELECT body FROM searcher_events WHERE experiment_id = ? ORDER BY id", (experiment_id,)
+        ).fetchall()
+    db.close()
+    return [json.loads(body) for (body,) in rows]
+
+
+def kinds(events: list[dict[str, Any]]) -> Counter[str]:
+    return Counter(key for event in events for key in event if key != "id")
+
+
+def submit(master: LocalMaster, model: Path, config: str) -> int:
+    done = master.det("e", "create", config, str(model))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return created(done.stdout)
+
+
+def test_five_trials_with_five_reports_and_one_validation_each_make_41_events(
+    master: LocalMaster, model: Path, tmp_path: Path
+) -> None:
+    experiment = submit(master, model, write_config(tmp_path, searcher="random", more=", max_trials: 5"))
+    with master.session() as session:
+        assert until_over(session, experiment) == "STATE_COMPLETED"
+    events = events_of(master, experiment)
+    assert [e["id"] for e in events] == list(range(1, 42))
+    assert kinds(events) == {
+        "initialOperations": 1,
+        "trialCreated": 5,
+        "trialProgress": 25,
+        "validationCompleted": 5,
+        "trialClosed": 5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("hparams", "reason", "trial_state", "experiment_state"),
+    [
+        ({"fail": True}, "EXITED_REASON_UNSPECIFIED", "STATE_ERROR", "STATE_ERROR"),
+        ({"invalid": True}, "EXITED_REASON_INVALID_HP", "STATE_COMPLETED", "STATE_COMPLETED"),
+        ({"leave": True}, "EXITED_REASON_USER_REQUESTED_STOP", "STATE_COMPLETED", "STATE_COMPLETED"),
+    ],
+    ids=["fails", "invalid hyperparameters", "exits with 0"],
+)
+def test_an_early_exit_is_one_event_with_its_reason(
+    hparams: dict[str, Any],
+    reason: str,
+    trial_state: str,
+    experiment_state: str,
+    master: LocalMaster,
+    model: Path,
+    tmp_path: Path,
+) -> None:
+    experiment = submit(master, model, write_config(tmp_path, max_restarts=1, **hparams))
+    with master.session() as session:
+        assert until_over(session, experiment) == experiment_state
+        trials = trials_of(session, experiment)
+    assert [t["state"] for t in trials] == [trial_state]
+    assert trials[0]["restarts"] == (1 if "fail" in hparams else 0)
+    events = events_of(master, experiment)
+    assert [e["trialExitedEarly"]["exitedReason"] for e in events if "trialExitedEarly" in e] == [reason]
+    assert kinds(events)["trialClosed"] == 1
+    assert kinds(events)["trialCreated"] == 1
+
+
+def test_a_killed_trial_is_reported_once_and_the_search_goes_on(
+    master: LocalMaster, model: Path, tmp_path: Path
+) -> None:
+    config = write_config(tmp_path, searcher="random", more=", max_trials: 2", sleep=30)
+    experiment = submit(master, model, config)
+    with master.session() as session:
+        until_running(session, experiment, 2)
+        first, second = trials_of(session, experiment)
+        assert master.det("t", "kill", str(first["id"])).returncode == 0
+        for line in session.stream(f"/api/v1/experiments/{experiment}/watch", {"follow": True}):
+            if line["result"]["trials"]["canceled"] == 1:
+                break
+        assert state_of(session, experiment) in ("STATE_RUNNING", "STATE_STARTING")
+        session.post(f"/api/v1/trials/{second['id']}/kill")
+        assert until_over(session, experiment) == "STATE_CANCELED"
+    events = events_of(master, experiment)
+    assert kinds(events)["trialExitedEarly"] == 2
+    assert kinds(events)["trialClosed"] == 2
+    assert [p for p in master.trial_processes() if f"{experiment}." in p.environ()["DET_ALLOCATION_ID"]] == []
+
+
+def test_pause_checkpoints_and_activate_resumes_without_counting_a_restart(
+    master: LocalMaster, model: Path, tmp_path: Path
+) -> None:
+    experiment = submit(master, model, write_config(tmp_path, sleep=0.3))
+    with master.session() as session:
+        until_running(session, experiment)
+        assert master.det("e", "pause", str(experiment)).returncode == 0
+        for line in session.stream(f"/api/v1/experiments/{experiment}/watch", {"follow": True}):
+            if line["result"]["trials"]["running"] == 0:
+                break
+        assert state_of(session, experiment) == "STATE_PAUSED"
+        assert master.det("e", "activate", str(experiment)).returncode == 0
+        assert until_over(session, experiment) == "STATE_COMPLETED"
+        assert [t["restarts"] for t in trials_of(session, experiment)] == [0]
+
+
+def test_killing_ends_the_whole_tree_of_processes(master: LocalMaster, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "train.py").write_text(
+        "import subprocess, sys, time, os\n"
+        "sleep = [sys.executable, '-c', 'import time; time.sleep(600)']\n"
+        "subprocess.Popen(sleep, start_new_session=True)\n"
+        "subprocess.Popen(['sh', '-c', 'trap \"\" TERM; sleep 600 & wait'])\n"
+        "print('spawned', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    experiment = submit(master, model, write_config(tmp_path))
+    with master.session() as session:
+        until_running(session, experiment)
+        trial = trials_of(session, experiment)[0]["id"]
+        for line in session.stream(f"/api/v1/trials/{trial}/logs", {"follow": True}):
+            if "spawned" in line["result"]["message"]:
+                break
+        assert master.det("e", "kill", str(experiment)).returncode == 0
+        assert until_over(session, experiment) == "STATE_CANCELED"
+    left = [p for p in master.trial_processes() if p.environ()["DET_ALLOCATION_ID"].startswith(f"{experiment}.")]
+    assert left == []
+
+
+def test_a_waiting_experiment_says_what_it_waits_for(master: LocalMaster, model: Path, tmp_path: Path) -> None:
+    config = tmp_path / "wide.yaml"
+    text = Path(write_config(tmp_path)).read_text()
+    config.write_text(text + "resources: {slots_per_trial: 100}\n")
+    experiment = submit(master, model, str(config))
+    with master.session() as session:
+        for line in session.stream(f"/api/v1/experiments/{experiment}/watch", {"follow": True}):
+            if line["result"]["trials"]["queued"]:
+                break
+        summary = session.get(f"/api/v1/experiments/{experiment}/watch", params={"follow": False})
+        assert "100 slots, but the pool has only 2" in summary["result"]["waitingFor"]
+        session.post(f"/api/v1/experiments/{experiment}/kill")
+
+
+def test_the_same_script_runs_alone(model: Path, master: LocalMaster) -> None:
+    script = "import sys; sys.argv = ['x']\nfrom determined import core\n"
+    script += "with core.init() as c:\n    print([op.length for op in c.searcher.operations()]) if False else None\n"
+    done = master.run([sys.executable, "-c", script])
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,188 @@
+"""A runner that dies at any step, and is simply started again, must come to the outcome of an undisturbed run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from determined.common.api.session import Session
+
+HERE = Path(__file__).parent
+CRASHED = 77
+
+
+class Runs:
+    """Starts a master for each search and lets runs of it die where the test wants."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        command = [sys.executable, str(HERE / "search_runner_child.py")]
+        self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, str(HERE / "search_runner_master.py")]
+        self.master = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.url = pipe(self.master.stdout).readline().strip()
+        self.session = Session(self.url)
+        self.searches = 0
+
+    def close(self) -> None:
+        self.session.close()
+        for process in (self.child, self.master):
+            pipe(process.stdin).close()
+            process.wait(timeout=30)
+            pipe(process.stdout).close()
+
+    def search(self, *crashes: int, remote: bool = False) -> tuple[dict[str, Any], list[str]]:
+        """One search, dying at a step in each of its first runs; its outcome and the steps of the last run."""
+        self.searches += 1
+        folder = self.home / str(self.searches)
+        before = len(self.summary())
+        for crash_at in (*crashes, None):
+            if remote:
+                self.describe_trial(folder)
+            code, steps = self.run(folder, crash_at)
+            assert code == 0 or (code == CRASHED and crash_at is not None)
+        shutil.rmtree(folder)
+        experiments = self.summary()
+        assert len(experiments) == before + 1, "a crash started a second experiment"
+        outcome = experiments[str(before + 1)]
+        del outcome["epoch"]
+        return outcome, steps
+
+    def describe_trial(self, folder: Path) -> None:
+        """Write what the next run of a search runner finds when it is a trial of the master's."""
+        task = f"task-{folder.name}"
+        checkpoints = self.session.get("/control")["checkpoints"].get(task, [])
+        cluster = dict.fromkeys(("agent_id", "session_token", "master_cert_name", "master_cert_file"), "")
+        cluster |= {"master_url": self.url, "cluster_id": "c", "task_id": task, "allocation_id": f"{task}.1"}
+        cluster |= {"task_type": "TRIAL", "slot_ids": [0]}
+        storage = {"type": "shared_fs", "host_path": str(folder / "storage")}
+        trial = {"trial_id": 1, "experiment_id": 1, "trial_seed": 0, "hparams": {}, "steps_completed": 0}
+        trial |= {"trial_run_id": 1, "config": {"checkpoint_storage": storage}}
+        rendezvous = {"container_addrs": ["127.0.0.1"], "container_rank": 0, "container_slot_counts": [1]}
+        folder.mkdir(exist_ok=True)
+        latest = max(checkpoints)[1] if checkpoints else None
+        for name, content in (
+            ("cluster.json", {**cluster, "latest_checkpoint": latest}),
+            ("trial.json", trial),
+            ("rendezvous.json", rendezvous),
+        ):
+            (folder / name).write_text(json.dumps(content))
+
+    def run(self, folder: Path, crash_at: int | None) -> tuple[int, list[str]]:
+        stdin, stdout = pipe(self.child.stdin), pipe(self.child.stdout)
+        stdin.write(json.dumps({"dir": str(folder), "url": self.url, "crash_at": crash_at}) + "\n")
+        stdin.flush()
+        answer = json.loads(stdout.readline())
+        return answer["code"], answer["steps"]
+
+    def summary(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.session.get("/control")["experiments"]
+        return found
+
+
+def pipe(stream: IO[str] | None) -> IO[str]:
+    assert stream is not None
+    return stream
+
+
+@pytest.fixture(scope="module")
+def runs() -> Iterator[Runs]:
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as home:
+        runs = Runs(Path(home))
+        try:
+            yield runs
+        finally:
+            runs.close()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(runs: Runs) -> tuple[dict[str, Any], list[str]]:
+    outcome, steps = runs.search()
+    assert outcome["state"] == "COMPLETED"
+    assert sorted(len(t["results"]) for t in outcome["trials"].values()) == [1, 1, 2]
+    return outcome, steps
+
+
+def test_dying_at_any_step_changes_nothing(runs: Runs, undisturbed: tuple[dict[str, Any], list[str]]) -> None:
+    expected, steps = undisturbed
+    for k, name in enumerate(steps):
+        outcome, _ = runs.search(k)
+        assert outcome == expected, f"after dying at step {k} ({name})"
+
+
+def test_dying_twice_while_starting_changes_nothing(runs: Runs, undisturbed: tuple[dict[str, Any], list[str]]) -> None:
+    expected, steps = undisturbed
+    start = steps.index("runner.attach.after")
+    for first in range(0, start + 1, 2):
+        for second in range(1 + first % 4, start + 1, 8):
+            outcome, _ = runs.search(first, second)
+            assert outcome == expected, f"after dying at {steps[first]} and then at step {second} of the next run"
+
+
+def test_dying_while_recovering_from_a_crash_in_the_middle_changes_nothing(
+    runs: Runs, undisturbed: tuple[dict[str, Any], list[str]]
+) -> None:
+    expected, steps = undisturbed
+    middle = [k for k, name in enumerate(steps) if name in ("runner.state.rename.after", "runner.post.after")][2:5]
+    for first in middle:
+        for second in range(12):
+            outcome, _ = runs.search(first, second)
+            assert outcome == expected, f"after dying at step {first} and then at step {second} of the next run"
+
+
+def test_every_durable_action_of_a_runner_can_be_crashed(undisturbed: tuple[dict[str, Any], list[str]]) -> None:
+    _, steps = undisturbed
+    wanted = {
+        "runner.intent.write.half",
+        "runner.create.after",
+        "runner.experiment_id.rename.before",
+        "runner.events.append.half",
+        "runner.state.method.after",
+        "runner.state.manifest.half",
+        "runner.state.rename.before",
+        "runner.state.sync.after",
+        "runner.state.pointer.rename.after",
+        "runner.state.remove.before",
+        "runner.post.before",
+        "runner.post.after",
+    }
+    assert wanted <= set(steps)
+
+
+def test_a_runner_that_is_a_trial_may_die_at_any_step_too(
+    runs: Runs, undisturbed: tuple[dict[str, Any], list[str]]
+) -> None:
+    expected, _ = undisturbed
+    outcome, steps = runs.search(remote=True)
+    assert outcome == expected
+    for k, name in enumerate(steps):
+        outcome, _ = runs.search(k, remote=True)
+        assert outcome == expected, f"after dying at step {k} ({name})"
+    outcome, _ = runs.search(3, 1, remote=True)
+    assert outcome == expected
+
+
+def test_a_runner_that_is_a_trial_gives_way_and_goes_on_later(
+    runs: Runs, undisturbed: tuple[dict[str, Any], list[str]]
+) -> None:
+    runs.session.post("/control", json={"preempted": True})
+    folder = runs.home / "preempted"
+    runs.describe_trial(folder)
+    code, steps = runs.run(folder, None)
+    assert code == 0
+    assert "runner.events.fetched" not in steps
+    assert runs.session.post("/control", json={"preempted": False})["acknowledged"]
+    runs.describe_trial(folder)
+    code, _ = runs.run(folder, None)
+    assert code == 0
+    outcome = list(runs.summary().values())[-1]
+    assert outcome["state"] == "COMPLETED"

@@ -1,0 +1,18 @@
+"""Run a search with the genuine LocalSearchRunner: run_search.py METHOD MODEL_DIR SEARCHER_DIR."""
+
+import logging
+import pathlib
+import sys
+
+from determined import searcher
+from search_methods import Climb, Late, RandomSearch, SmallAsha
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
+    method = {"random": RandomSearch, "asha": SmallAsha, "climb": Climb, "late": Late}[sys.argv[1]]()
+    model = pathlib.Path(sys.argv[2])
+    runner = searcher.LocalSearchRunner(method, searcher_dir=pathlib.Path(sys.argv[3]))
+    experiment_id = runner.run(str(model / "config.yaml"), model_dir=str(model))
+    assert runner.state.experiment_completed, runner.state.to_dict()
+    print(f"experiment={experiment_id} last_event={runner.state.last_event_id}")
+    print(f"created={len(runner.state.trials_created)} closed={len(runner.state.trials_closed)}")
