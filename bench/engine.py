@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import statistics
 import sys
 import time
 import uuid
@@ -19,12 +20,15 @@ from determined.domain import facts
 from determined.domain.facts import Fact
 from determined.domain.ids import ExperimentId, RunId, TrialId
 from determined.domain.operations import Close, Create, Operation, Progress, Shutdown, ValidateAfter
+from determined.engine import snapshot
 from determined.engine.experiment import Experiment, Settings
 
 PROGRESS_REPORTS = 5
 PROMOTE_EVERY = 4
 TARGET_PER_S = 30_000
 FLAT_WITHIN = 1.2
+SNAPSHOT_EVERY = 256
+CHUNK = 250
 HPARAMS = '{"lr": 0.001, "width": 64}'
 
 
@@ -76,13 +80,13 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one size gave. ``spread``: seconds of the last tenth over those of the first tenth."""
+    """What one size gave. ``ratio``: time per fact in the last tenth over that in the first."""
 
     trials: int
     facts: int
     effects: int
     seconds: float
-    spread: float
+    ratio: float
     end_s: float
 
     @property
@@ -92,33 +96,47 @@ class Result:
 
 
 def measure(trials: int) -> Result:
-    """Drive one engine through a search of so many trials. The time includes making the facts."""
+    """The middle one of several runs, more of them the shorter they are."""
+    runs = sorted((_run(trials) for _ in range(max(3, 20_000 // trials))), key=lambda r: r.ratio)
+    return runs[len(runs) // 2]
+
+
+def _run(trials: int) -> Result:
+    """Drive one engine through a search of so many trials.
+
+    Processor time is measured, so that other processes do not count. It includes making the facts, and the snapshot
+    that is taken every so often, as in the master.
+    """
     engine = Experiment(Settings(ExperimentId(1)))
     stream = Stream(engine, trials)
-    marks = [time.perf_counter()]
-    count = effects = 0
-    tenth = trials * (PROGRESS_REPORTS + 8) * (PROMOTE_EVERY + 1) // PROMOTE_EVERY // 10
+    chunks: list[float] = []
+    effects = 0
     gc.collect()
-    for fact in stream.facts():
+    mark = time.process_time()
+    for count, fact in enumerate(stream.facts(), 1):
         effects += len(engine.handle(fact))
-        count += 1
-        if count % tenth == 0:
-            marks.append(time.perf_counter())
-    marks.append(time.perf_counter())
-    steps = [later - sooner for sooner, later in itertools.pairwise(marks)][:10]
+        if count % SNAPSHOT_EVERY == 0:
+            snapshot.take(engine)
+        if count % CHUNK == 0:
+            now = time.process_time()
+            chunks.append(now - mark)
+            mark = now
+    tenth = max(len(chunks) // 10, 1)
+    ratio = statistics.median(chunks[-tenth:]) / statistics.median(chunks[:tenth])
+    mark = time.process_time()
     effects += len(engine.handle(stream.end()))
-    return Result(trials, count, effects, marks[-1] - marks[0], steps[9] / steps[0], time.perf_counter() - marks[-1])
+    return Result(trials, len(chunks) * CHUNK, effects, sum(chunks), ratio, time.process_time() - mark)
 
 
 def main() -> int:
     """Print a table; the exit code says whether the targets are met."""
-    print(f"{'trials':>8} {'facts':>10} {'effects':>10} {'facts/s':>10} {'last/first tenth':>17} {'shutdown':>10}")
+    print(f"{'trials':>8} {'facts':>10} {'effects':>10} {'facts/s':>10} {'last/first tenth':>17} {'shutdown':>12}")
     met = True
     for trials in (1_000, 10_000, 100_000):
         r = measure(trials)
-        met = met and r.per_second >= TARGET_PER_S and r.spread <= FLAT_WITHIN
+        met = met and r.per_second >= TARGET_PER_S and r.ratio <= FLAT_WITHIN
         print(
-            f"{r.trials:8} {r.facts:10} {r.effects:10} {r.per_second:10.0f} {r.spread:17.2f} {r.end_s * 1000:7.1f} ms",
+            f"{r.trials:8} {r.facts:10} {r.effects:10} {r.per_second:10.0f} {r.ratio:17.2f} {r.end_s * 1000:9.1f} ms",
             flush=True,
         )
     print(f"target: at least {TARGET_PER_S} facts/s, ratio at most {FLAT_WITHIN}: {'met' if met else 'MISSED'}")

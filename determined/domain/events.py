@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import uuid
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 
 class ExitedReason(enum.Enum):
@@ -80,6 +80,4 @@ class TrialClosed:
     request_id: uuid.UUID
 
 
-SearcherEvent = Union[
-    InitialOperations, TrialCreated, TrialProgress, ValidationCompleted, TrialExitedEarly, TrialClosed
-]
+SearcherEvent = InitialOperations | TrialCreated | TrialProgress | ValidationCompleted | TrialExitedEarly | TrialClosed

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Any, Union
+from typing import Any
 
 import msgspec
 
@@ -34,7 +34,7 @@ class DeadlineKind(str, enum.Enum):
     """A run that reported an early exit did not exit in time."""
 
 
-class _Fact(msgspec.Struct, frozen=True, kw_only=True):
+class _Fact(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     at: float
     """Seconds since the epoch."""
 
@@ -165,24 +165,24 @@ class DeadlinePassed(_Fact, frozen=True, kw_only=True):
     kind: DeadlineKind
 
 
-Fact = Union[
-    ExperimentCreated,
-    OperationsPosted,
-    ExperimentCommanded,
-    MethodFailed,
-    TrialKillRequested,
-    SlotsGranted,
-    RunSeen,
-    RunExited,
-    ProgressReported,
-    OperationCompleted,
-    EarlyExitReported,
-    ExitAcknowledged,
-    PreemptionRequested,
-    MetricsReported,
-    CheckpointReported,
-    DeadlinePassed,
-]
+Fact = (
+    ExperimentCreated
+    | OperationsPosted
+    | ExperimentCommanded
+    | MethodFailed
+    | TrialKillRequested
+    | SlotsGranted
+    | RunSeen
+    | RunExited
+    | ProgressReported
+    | OperationCompleted
+    | EarlyExitReported
+    | ExitAcknowledged
+    | PreemptionRequested
+    | MetricsReported
+    | CheckpointReported
+    | DeadlinePassed
+)
 
 KINDS: Mapping[str, type[Fact]] = {
     "experiment_created": ExperimentCreated,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any, NoReturn
 
 
 @dataclass(frozen=True, init=False)
@@ -39,7 +40,7 @@ class Create:
         if not isinstance(request_id, uuid.UUID):
             raise TypeError(f"Create: request_id must be a uuid.UUID, got {type(request_id).__name__}")
         if isinstance(hparams, str):
-            if not isinstance(json.loads(hparams), dict):
+            if not isinstance(json.loads(hparams, parse_constant=_no_constant, parse_float=_finite), dict):
                 raise ValueError("Create: hparams must be a JSON object")
             text = hparams
         elif isinstance(hparams, Mapping):
@@ -68,11 +69,11 @@ class ValidateAfter:
 
     def __post_init__(self) -> None:
         if not isinstance(self.request_id, uuid.UUID):
-            raise TypeError(
-                f"ValidateAfter: request_id must be a uuid.UUID, got {type(self.request_id).__name__}"
-            )
-        if isinstance(self.length, bool) or not isinstance(self.length, int):
+            raise TypeError(f"ValidateAfter: request_id must be a uuid.UUID, got {type(self.request_id).__name__}")
+        if isinstance(self.length, bool) or not hasattr(self.length, "__index__"):
             raise TypeError(f"ValidateAfter: length must be an integer, got {self.length!r}")
+        # NumPy's integers are welcome, but nothing else should meet them.
+        object.__setattr__(self, "length", operator.index(self.length))
         if not 0 <= self.length < 2**63:
             raise ValueError(f"ValidateAfter: length must be between 0 and 2**63 - 1, got {self.length}")
 
@@ -111,4 +112,15 @@ class Shutdown:
     reason: str | None = None
 
 
-Operation = Union[Create, ValidateAfter, Close, Progress, Shutdown]
+Operation = Create | ValidateAfter | Close | Progress | Shutdown
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"Create: hparams hold {name}; hyperparameters must be finite")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"Create: hparams hold {text[:30]}; hyperparameters must be finite")
+    return value

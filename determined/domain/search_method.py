@@ -72,7 +72,7 @@ class SearcherState:
         """Become the state that ``to_dict`` described.
 
         Raises:
-            KeyError, ValueError: the mapping is not such a description; this state is then undefined.
+            TypeError, ValueError: the mapping is not such a description; this state is then undefined.
         """
         self.failures = {uuid.UUID(r) for r in d.get("failures", [])}
         self.trial_progress = {uuid.UUID(r): float(p) for r, p in d.get("trialProgress", {}).items()}
@@ -128,7 +128,7 @@ class SearchMethod(abc.ABC):
         """The method's own state as JSON-able values, or None when it has none to keep this way."""
         return None
 
-    def restore(self, saved: Mapping[str, Any]) -> None:
+    def restore(self, saved: Mapping[str, Any]) -> None:  # noqa: B027  # a method without a state has nothing to do
         """Become the method that ``snapshot`` described; called on a freshly constructed method."""
 
 
@@ -200,7 +200,7 @@ def _progress(method: SearchMethod, state: SearcherState) -> Progress:
     value = method.progress(state)
     try:
         return Progress(float(value))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidMethodAnswer(
             f"{type(method).__name__}.progress returned {value!r}; return a finite number from 0 to 1"
         ) from None

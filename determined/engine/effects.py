@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Union
-
 import msgspec
 
 from determined.domain.events import SearcherEvent
@@ -12,7 +10,7 @@ from determined.domain.ids import RequestId, RunId, TrialId
 from determined.domain.states import ExperimentState, RunPhase, TrialState
 
 
-class _Effect(msgspec.Struct, frozen=True):
+class _Effect(msgspec.Struct, frozen=True, gc=False):
     pass
 
 
@@ -151,22 +149,22 @@ class ExperimentEnded(_Effect, frozen=True):
     state: ExperimentState
 
 
-Effect = Union[
-    ExperimentChanged,
-    TrialAdded,
-    TrialChanged,
-    TrialAdvanced,
-    EventEnqueued,
-    EventsAcknowledged,
-    OperationChanged,
-    SlotsWanted,
-    SlotsWithdrawn,
-    RunStart,
-    RunPreempt,
-    RunKill,
-    RunEnded,
-    RunFound,
-    DeadlineSet,
-    LogWritten,
-    ExperimentEnded,
-]
+Effect = (
+    ExperimentChanged
+    | TrialAdded
+    | TrialChanged
+    | TrialAdvanced
+    | EventEnqueued
+    | EventsAcknowledged
+    | OperationChanged
+    | SlotsWanted
+    | SlotsWithdrawn
+    | RunStart
+    | RunPreempt
+    | RunKill
+    | RunEnded
+    | RunFound
+    | DeadlineSet
+    | LogWritten
+    | ExperimentEnded
+)

@@ -2,7 +2,8 @@
 
 Order: priority (1 first), then the experiment that was submitted first, then the trial created first. A request that
 could never fit, or that its experiment's limit holds back, is passed over; one that only lacks free slots holds back
-those behind it, so that wide trials do not starve.
+those behind it, so that wide trials do not starve. Runs without slots queue apart: they have places of their own, so
+neither kind ever waits for the other.
 """
 
 from __future__ import annotations
@@ -17,16 +18,23 @@ MAX_SLOTLESS_RUNS = 64
 """How many runs without slots may live at once."""
 DEFAULT_PRIORITY = 42
 
+_Key = tuple[TrialId, RunId]
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Request:
-    """A run that waits. The fields are in the order of precedence."""
+    """A run that waits. The fields are in the order of precedence; all requests of an experiment are equally wide."""
 
     priority: int
     experiment_id: ExperimentId
     trial_id: TrialId
     run_id: RunId
     slots: int
+
+    @property
+    def key(self) -> _Key:
+        """The run."""
+        return (self.trial_id, self.run_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +56,31 @@ class _Share:
 
 
 class SlotPool:
-    """Free slots, waiting requests, and who holds what. Cost per call: O(log waiting) plus what is granted."""
+    """Free slots, waiting requests, and who holds what. Cost per call: O(log waiting) plus what is granted.
+
+    Attributes:
+        free: ids of free slots, ascending.
+        size: how many slots there are.
+        held: grants by run.
+    """
 
     def __init__(self, slot_ids: Iterable[int]) -> None:
         self.free = sorted(slot_ids)
         self.size = len(self.free)
-        self.held: dict[tuple[TrialId, RunId], Grant] = {}
-        self._waiting: dict[tuple[TrialId, RunId], Request] = {}
+        self.held: dict[_Key, Grant] = {}
+        self._waiting: dict[_Key, Request] = {}
+        # Requests that were taken back stay in the heaps and are skipped when they come up.
         self._heap: list[Request] = []
-        self._shares: dict[ExperimentId, _Share] = {}
+        self._slotless_heap: list[Request] = []
         self._slotless = 0
+        self._shares: dict[ExperimentId, _Share] = {}
 
     def set_limit(self, experiment_id: ExperimentId, max_slots: int | None) -> None:
-        """Cap an experiment's slots; None lifts the cap."""
+        """Cap an experiment's slots; None lifts the cap. The same cap again changes nothing and costs nothing."""
         share = self._share(experiment_id)
-        share.limit = max_slots
-        self._unpark(share, len(share.parked))
+        if share.limit != max_slots:
+            share.limit = max_slots
+            self._unpark(share, len(share.parked))
 
     def forget(self, experiment_id: ExperimentId) -> None:
         """Drop the bookkeeping of an experiment that is over."""
@@ -71,20 +88,20 @@ class SlotPool:
 
     def want(self, request: Request) -> None:
         """Queue a request; the same again changes nothing."""
-        key = (request.trial_id, request.run_id)
-        if key not in self._waiting and key not in self.held:
-            self._waiting[key] = request
-            heapq.heappush(self._heap, request)
+        if request.key not in self._waiting and request.key not in self.held:
+            self._waiting[request.key] = request
+            heapq.heappush(self._heap if request.slots else self._slotless_heap, request)
 
     def withdraw(self, trial_id: TrialId, run_id: RunId) -> None:
-        """Take a request back; its place in the heap is skipped later."""
+        """Take a request back."""
         self._waiting.pop((trial_id, run_id), None)
 
     def hold(self, request: Request, slot_ids: tuple[int, ...]) -> None:
-        """Mark slots as held by a run that was found alive."""
-        key = (request.trial_id, request.run_id)
-        if key in self.held:
+        """Mark slots as held by a run that was found alive. Slots that the pool does not have, or that others hold,
+        are left out."""
+        if request.key in self.held:
             return
+        self._waiting.pop(request.key, None)
         taken = tuple(s for s in slot_ids if s in self.free)
         for s in taken:
             self.free.remove(s)
@@ -95,22 +112,26 @@ class SlotPool:
         grant = self.held.pop((trial_id, run_id), None)
         if grant is None:
             return
-        share = self._share(grant.request.experiment_id)
-        if grant.request.slots:
+        if not grant.request.slots:
+            self._slotless -= 1
+            return
+        self.free = sorted([*self.free, *grant.slot_ids])
+        share = self._shares.get(grant.request.experiment_id)
+        if share is not None:
             share.used -= grant.request.slots
             self._unpark(share, grant.request.slots)
-            self.free = sorted([*self.free, *grant.slot_ids])
-        else:
-            self._slotless -= 1
 
     def grant(self) -> list[Grant]:
         """Hand out what can be handed out now."""
         granted: list[Grant] = []
-        while self._heap:
-            request = self._heap[0]
-            if self._waiting.get((request.trial_id, request.run_id)) is not request:
-                heapq.heappop(self._heap)
-            elif self._obstacle(request) is None:
+        while self._slotless < MAX_SLOTLESS_RUNS:
+            request = self._first(self._slotless_heap)
+            if request is None:
+                break
+            heapq.heappop(self._slotless_heap)
+            granted.append(self._give(request))
+        while (request := self._first(self._heap)) is not None:
+            if self._obstacle(request) is None:
                 heapq.heappop(self._heap)
                 granted.append(self._give(request))
             elif self._can_never_fit(request):
@@ -122,9 +143,14 @@ class SlotPool:
         return granted
 
     def others_waiting(self, trial_id: TrialId, run_id: RunId) -> bool:
-        """Whether somebody would run if this run gave its slots up."""
+        """Whether another run waits for slots of the kind that this run holds."""
         grant = self.held.get((trial_id, run_id))
-        return grant is not None and bool(grant.request.slots) and bool(self._heap)
+        if grant is None:
+            return False
+        if not grant.request.slots:
+            return self._first(self._slotless_heap) is not None
+        share = self._share(grant.request.experiment_id)
+        return self._first(self._heap) is not None or self._first(share.parked) is not None
 
     def explain(self, trial_id: TrialId, run_id: RunId) -> str:
         """What a waiting run waits for, in words; "" when it does not wait."""
@@ -141,8 +167,17 @@ class SlotPool:
     def _share(self, experiment_id: ExperimentId) -> _Share:
         return self._shares.setdefault(experiment_id, _Share())
 
+    def _first(self, heap: list[Request]) -> Request | None:
+        """The first request of a heap that is still wanted; those before it are dropped."""
+        while heap and self._waiting.get(heap[0].key) is not heap[0]:
+            heapq.heappop(heap)
+        return heap[0] if heap else None
+
     def _unpark(self, share: _Share, count: int) -> None:
-        for _ in range(min(count, len(share.parked))):
+        """Let as many parked requests try again as could fit."""
+        for _ in range(count):
+            if self._first(share.parked) is None:
+                return
             heapq.heappush(self._heap, heapq.heappop(share.parked))
 
     def _can_never_fit(self, request: Request) -> bool:
@@ -150,7 +185,7 @@ class SlotPool:
 
     def _is_over_limit(self, request: Request) -> bool:
         share = self._share(request.experiment_id)
-        return bool(request.slots) and share.limit is not None and share.used + request.slots > share.limit
+        return share.limit is not None and share.used + request.slots > share.limit
 
     def _obstacle(self, request: Request) -> str | None:
         if not request.slots:
@@ -169,13 +204,13 @@ class SlotPool:
     def _give(self, request: Request) -> Grant:
         slot_ids = tuple(self.free[: request.slots])
         del self.free[: request.slots]
+        del self._waiting[request.key]
         grant = Grant(request, slot_ids)
-        del self._waiting[(request.trial_id, request.run_id)]
         self._take(grant)
         return grant
 
     def _take(self, grant: Grant) -> None:
-        self.held[(grant.request.trial_id, grant.request.run_id)] = grant
+        self.held[grant.request.key] = grant
         if grant.request.slots:
             self._share(grant.request.experiment_id).used += grant.request.slots
         else:

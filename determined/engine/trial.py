@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
 
 import msgspec
 
@@ -11,12 +10,12 @@ from determined.domain.events import ExitCause
 from determined.domain.ids import RequestId, RunId, TrialId
 from determined.domain.states import RUN_TRANSITIONS, RunPhase, TrialState, check_transition
 
-
 MAX_LOST_RUNS = 10
-"""So many runs in a row may be lost before they start; then it counts as the trial's failure, or it would go on for ever."""
+"""When so many runs in a row are lost before the start line, the last loss, and each one after it until a run passes
+the line, counts as a failure of the trial; it would be started for ever otherwise."""
 
 
-class LiveRun(msgspec.Struct):
+class LiveRun(msgspec.Struct, gc=False):
     """The run that a trial has now; a trial without a run has none of this."""
 
     run_id: RunId
@@ -39,16 +38,19 @@ class LiveRun(msgspec.Struct):
         self.phase = phase
 
 
-class Completion(msgspec.Struct, frozen=True):
-    """The latest completed operation, kept so that a repeated report is told from a new one."""
+class Completion(msgspec.Struct, frozen=True, gc=False):
+    """The latest completed operation, kept so that a repeated report is told from a new one.
+
+    ``metric`` is its ``repr``: in that form NaN equals itself, and numbers of any size can be saved.
+    """
 
     run_id: RunId
     length: int
-    metric: Any
+    metric: str
     event_id: int
 
 
-class Trial(msgspec.Struct):
+class Trial(msgspec.Struct, gc=False):
     """What the engine knows of one trial that is not over.
 
     Attributes:
@@ -57,7 +59,6 @@ class Trial(msgspec.Struct):
         closed: the search method will give no more work.
         runs: id of the newest run that got slots.
         announced: ``trialCreated`` has been enqueued.
-        exited_early: ``trialExitedEarly`` has been enqueued.
         lost: runs in a row that were lost before they passed the start line.
         checkpoint, checkpoint_steps: newest registered checkpoint by steps; ties go to the later one.
         warm_start: checkpoint to begin from while there is none of the trial's own.
@@ -75,7 +76,6 @@ class Trial(msgspec.Struct):
     restarts: int = 0
     lost: int = 0
     announced: bool = False
-    exited_early: bool = False
     completion: Completion | None = None
     checkpoint: str | None = None
     checkpoint_steps: int = 0
@@ -120,13 +120,14 @@ class Verdict(enum.Enum):
 def judge_exit(trial: Trial, run: LiveRun, code: int | None, max_restarts: int) -> Verdict:
     """Classify the end of a run; the first rule that matches wins.
 
+    A trial that is complete and closed is always stopping, so the first rule covers it.
+
     Args:
         code: exit code, None when nobody saw it (a failure of the system).
     """
     clean = run.killed or run.acknowledged
-    lost_too_often = code is None and trial.lost >= MAX_LOST_RUNS
-    failed = (lost_too_often if code is None else code != 0) and not clean
-    if trial.state.is_stopping or (trial.complete and trial.closed):
+    failed = not clean and (_lost_too_often(trial, run) if code is None else code != 0)
+    if trial.state.is_stopping:
         return Verdict.FAILED if failed else Verdict.STOPPED
     if run.invalid_hp:
         return Verdict.INVALID_HP
@@ -135,6 +136,10 @@ def judge_exit(trial: Trial, run: LiveRun, code: int | None, max_restarts: int) 
     if clean:
         return Verdict.RELEASED
     return Verdict.RETRY if code is None else Verdict.STOPPED_ITSELF
+
+
+def _lost_too_often(trial: Trial, run: LiveRun) -> bool:
+    return run.phase is RunPhase.STARTING and trial.lost + 1 >= MAX_LOST_RUNS
 
 
 CAUSE_OF_VERDICT = {

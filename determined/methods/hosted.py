@@ -7,14 +7,14 @@ from typing import Any
 
 from determined.domain.events import ExitCause, SearcherEvent, TrialClosed, TrialExitedEarly
 from determined.domain.operations import Create, Operation, Shutdown
-from determined.domain.search_method import SearchMethod, SearcherState, apply_event, dispatch
+from determined.domain.search_method import SearcherState, SearchMethod, apply_event, dispatch
 
 
 class Hosted:
     """A method, its state, and the rule that shuts the search down.
 
-    The search ends when every trial that was asked for is closed: as failed if all of them failed, as cancelled if all were
-    killed, and as completed otherwise.
+    The search ends when every trial that was asked for is closed: as failed if all of them failed, as cancelled if all
+    were killed, and as completed otherwise.
     """
 
     def __init__(self, method: SearchMethod) -> None:

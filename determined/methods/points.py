@@ -10,7 +10,7 @@ from typing import Any
 from determined.domain.events import ExitedReason
 from determined.domain.hparams import Rng
 from determined.domain.operations import Close, Create, Operation, ValidateAfter
-from determined.domain.search_method import SearchMethod, SearcherState
+from determined.domain.search_method import SearcherState, SearchMethod
 
 Draw = Callable[[str], Rng]
 """Gives a generator for a label; the same label gives the same draws, so that no generator state is kept."""
@@ -19,8 +19,9 @@ Draw = Callable[[str], Rng]
 class PointSearch(SearchMethod):
     """Trains ``total`` points, at most ``max_concurrent`` at a time (0: no limit), each to ``length``.
 
-    State: number of points started, ids of open trials, number of finished and of invalid points.
-    Cost: O(1) per event, but O(open trials) for progress.
+    State: how many points were started, finished and replaced; how far each started trial has come at best; trials
+    whose point turned out to be invalid and is to be replaced.
+    Cost: O(1) per event, but O(trials that have started and not ended) for progress.
     """
 
     def __init__(self, length: int, total: int, max_concurrent: int, draw: Draw) -> None:
@@ -31,8 +32,8 @@ class PointSearch(SearchMethod):
         self.started = 0
         self.finished = 0
         self.replaced = 0
-        self.open: dict[uuid.UUID, bool] = {}
-        """Open trials in order of creation; True once the trial has said that its point is invalid."""
+        self.going: dict[uuid.UUID, float] = {}
+        self.invalid: set[uuid.UUID] = set()
 
     @abc.abstractmethod
     def point(self, index: int) -> Mapping[str, Any]:
@@ -48,7 +49,8 @@ class PointSearch(SearchMethod):
         return [op for _ in range(first) for op in self._start()]
 
     def on_trial_created(self, state: SearcherState, request_id: uuid.UUID) -> list[Operation]:
-        """Nothing to do."""
+        """From now on the trial has progress to count."""
+        self.going[request_id] = 0.0
         return []
 
     def on_validation_completed(
@@ -61,43 +63,51 @@ class PointSearch(SearchMethod):
         self, state: SearcherState, request_id: uuid.UUID, exited_reason: ExitedReason
     ) -> list[Operation]:
         """Remember an invalid point until the trial closes."""
-        if exited_reason is ExitedReason.INVALID_HP and request_id in self.open:
-            self.open[request_id] = True
+        if exited_reason is ExitedReason.INVALID_HP and self.replaces_invalid():
+            self.going.pop(request_id, None)
+            self.invalid.add(request_id)
         return []
 
     def on_trial_closed(self, state: SearcherState, request_id: uuid.UUID) -> list[Operation]:
         """The next point, if there is one."""
-        invalid = self.open.pop(request_id, False)
-        if invalid and self.replaces_invalid():
+        self.going.pop(request_id, None)
+        if request_id in self.invalid:
+            self.invalid.remove(request_id)
             self.replaced += 1
         else:
             self.finished += 1
         return self._start() if self.started - self.replaced < self.total else []
 
     def progress(self, state: SearcherState) -> float:
-        """Units trained over units planned; a finished point counts in full."""
-        going = sum(
-            min(state.trial_progress.get(rid, 0.0), self.length) for rid, invalid in self.open.items() if not invalid
-        )
-        return (self.finished * self.length + going) / (self.length * self.total)
+        """Units trained over units planned; a finished point counts in full, one that is to be replaced not at all.
+
+        A trial that goes back to its checkpoint keeps what it had reached, so progress falls only when the work of a
+        point turns out to be for nothing.
+        """
+        for request_id, reached in self.going.items():
+            now = min(state.trial_progress.get(request_id, 0.0), float(self.length))
+            if now > reached:
+                self.going[request_id] = now
+        return (self.finished * self.length + sum(self.going.values())) / (self.length * self.total)
 
     def snapshot(self) -> Mapping[str, Any]:
-        """Counts and open trials."""
+        """Counts, and the trials that have started."""
         return {
             "started": self.started,
             "finished": self.finished,
             "replaced": self.replaced,
-            "open": {str(rid): invalid for rid, invalid in self.open.items()},
+            "going": {str(rid): reached for rid, reached in self.going.items()},
+            "invalid": sorted(str(rid) for rid in self.invalid),
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Take up the saved counts and open trials."""
+        """Take up what ``snapshot`` gave."""
         self.started, self.finished, self.replaced = saved["started"], saved["finished"], saved["replaced"]
-        self.open = {uuid.UUID(rid): invalid for rid, invalid in saved["open"].items()}
+        self.going = {uuid.UUID(rid): reached for rid, reached in saved["going"].items()}
+        self.invalid = {uuid.UUID(rid) for rid in saved["invalid"]}
 
     def _start(self) -> list[Operation]:
         index = self.started
         self.started += 1
         request_id = uuid.UUID(int=self.draw(f"trial {index}").randrange(2**128), version=4)
-        self.open[request_id] = False
         return [Create(request_id, self.point(index)), ValidateAfter(request_id, self.length), Close(request_id)]

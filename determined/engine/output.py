@@ -1,0 +1,46 @@
+"""Collects what one fact makes the engine say, each row once and in an order that can be carried out as it stands."""
+
+from __future__ import annotations
+
+from determined.domain.ids import TrialId
+from determined.engine import effects as fx
+from determined.engine.effects import Effect
+from determined.engine.trial import Trial
+
+
+class Output:
+    """The effects of one fact in the making.
+
+    Attributes:
+        added: rows of new trials.
+        changed: trials whose row differs; the row is made last, from what they have come to.
+        woken: trials whose next operation may be another now.
+        experiment_changed: the experiment's row differs.
+        rest: events and actions, in the order in which they were decided.
+    """
+
+    __slots__ = ("added", "changed", "experiment_changed", "rest", "woken")
+
+    def __init__(self) -> None:
+        self.added: list[Effect] = []
+        self.changed: dict[TrialId, Trial] = {}
+        self.woken: dict[TrialId, None] = {}
+        self.experiment_changed = False
+        self.rest: list[Effect] = []
+
+    def effects(self) -> list[Effect]:
+        """Everything: new rows before their changes, and both before what refers to them."""
+        if not (self.changed or self.added or self.woken or self.experiment_changed):
+            return self.rest
+        out = self.added
+        out += [_row(trial) for trial in self.changed.values()]
+        if self.experiment_changed:
+            out.append(fx.ExperimentChanged())
+        out += [fx.OperationChanged(trial_id) for trial_id in self.woken]
+        out += self.rest
+        return out
+
+
+def _row(trial: Trial) -> fx.TrialChanged:
+    phase = None if trial.run is None else trial.run.phase
+    return fx.TrialChanged(trial.id, trial.state, trial.runs, phase, trial.restarts, trial.closed)
