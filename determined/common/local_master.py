@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
-import site
 import subprocess
 import sys
 import threading
@@ -13,18 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from determined.common import local_files, processes, util
 from determined.common import local_ports as ports
-from determined.common import processes, util
 from determined.common.api.errors import BadRequestException, BadResponseException
 from determined.common.api.session import Session
-from determined.errors import FailedPrecondition, InvalidInput, Unavailable
+from determined.errors import FailedPrecondition, Unavailable
 
 STOP_COMMAND = "det deploy local cluster-down"
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 _HEALTH_TIMEOUT_S = 5.0
-_LOG_LINES = 20
-_SECRETS = ("DET_PASS", "DET_USER_TOKEN", "DET_SESSION_TOKEN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,7 @@ def cluster_up(options: MasterOptions) -> RunningMaster:
     master = find_running(options.data_dir)
     if master is not None:
         return master
-    _make_folder(options.data_dir)
+    local_files.make_folder(options.data_dir)
     with util.locked(options.data_dir / "start"):
         return find_running(options.data_dir) or _start(options)
 
@@ -164,21 +162,22 @@ def run_in_foreground(options: MasterOptions) -> None:
     running = find_running(options.data_dir)
     if running is not None:
         raise FailedPrecondition(f"a local master runs already at {running.url}; stop it with `{STOP_COMMAND}`")
-    _make_folder(options.data_dir)
+    local_files.make_folder(options.data_dir)
     port = ports.choose(options.data_dir, options.host, options.port)
     ports.note(options.data_dir, port)
     argv = options.argv(port)
     os.chdir(options.data_dir)
-    os.execve(argv[0], argv, _environment())  # noqa: S606 - no shell is meant
+    os.execve(argv[0], argv, local_files.environment())  # noqa: S606 - no shell is meant
 
 
 def _start(options: MasterOptions) -> RunningMaster:
     port = ports.choose(options.data_dir, options.host, options.port)
     try:
         ready = _launch(options, port)
-    except Unavailable:
-        # Somebody may have taken the port since it was found free.
-        if options.port is not None or ports.is_free(options.host, port):
+    except Unavailable as error:
+        # Somebody may have taken the port since it was found free, and may even have left it again.
+        lost_port = os.strerror(errno.EADDRINUSE) in str(error) or not ports.is_free(options.host, port)
+        if options.port is not None or not lost_port:
             raise
         port = ports.any_free(options.host)
         ready = _launch(options, port)
@@ -192,7 +191,7 @@ def _launch(options: MasterOptions, port: int) -> RunningMaster:
     """Start the process and wait until it says that it serves."""
     log_path = options.data_dir / "master.log"
     reader, writer = os.pipe()
-    with os.fdopen(reader, "rb") as ready, _open_log(log_path) as log:
+    with os.fdopen(reader, "rb") as ready, local_files.open_log(log_path) as log:
         start = log.tell()
         try:
             process = subprocess.Popen(
@@ -204,7 +203,7 @@ def _launch(options: MasterOptions, port: int) -> RunningMaster:
                 start_new_session=True,
                 # Not the user's folder: modules that lie there must not hide those of the master.
                 cwd=options.data_dir,
-                env=_environment(),
+                env=local_files.environment(),
             )
         finally:
             os.close(writer)
@@ -220,7 +219,7 @@ def _launch(options: MasterOptions, port: int) -> RunningMaster:
     else:
         why = str(answer.get("error") or "it ended")
     raise Unavailable(
-        f"the local master did not start: {why}. Its log, {log_path}, ends with:\n{_tail(log_path, start)}"
+        f"the local master did not start: {why}. Its log, {log_path}, ends with:\n{local_files.tail(log_path, start)}"
     )
 
 
@@ -246,35 +245,3 @@ def _is_master(pid: int, data_dir: Path) -> bool:
     if "--data" in argv[:-1]:
         return Path(argv[argv.index("--data") + 1]).resolve() == data_dir.resolve()
     return "determined.master" in argv and data_dir.resolve() == util.data_path().resolve()
-
-
-def _make_folder(data_dir: Path) -> None:
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidInput(
-            f"the folder of the local master cannot be made: {error}; set DET_DATA_DIR to one that can be written"
-        ) from error
-
-
-def _open_log(path: Path) -> Any:
-    def opener(name: str, flags: int) -> int:
-        return os.open(name, flags, 0o600)
-
-    return open(path, "ab", opener=opener)
-
-
-def _tail(path: Path, start: int) -> str:
-    with path.open("rb") as file:
-        file.seek(start)
-        text = file.read(1 << 20).decode("utf-8", "replace")
-    return "\n".join(text.splitlines()[-_LOG_LINES:]) or "(nothing)"
-
-
-def _environment() -> dict[str, str]:
-    """Ours, without secrets of one user, and so that the package is found from any folder."""
-    env = {name: value for name, value in os.environ.items() if name not in _SECRETS}
-    root = str(Path(__file__).resolve().parents[2])
-    if root not in {*site.getsitepackages(), site.getusersitepackages()}:
-        env["PYTHONPATH"] = os.pathsep.join(filter(None, (root, env.get("PYTHONPATH"))))
-    return env

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -121,3 +122,14 @@ def sizeof_fmt(size: float) -> str:
             break
         value /= 1024.0
     return f"{value:.1f}{unit}"
+
+
+def parse_time(text: str) -> datetime:
+    """A time as the master writes it, RFC 3339.
+
+    Raises:
+        ValueError: it is none.
+    """
+    # Python 3.10 reads neither the Z nor any number of digits but three and six.
+    whole = re.sub(r"\.(\d{1,6})\d*", lambda match: f".{match[1]:0<6}", text)
+    return datetime.fromisoformat(whole.replace("Z", "+00:00"))

@@ -28,10 +28,18 @@ def unpack(archive: Path, target: Path) -> None:
             with tarfile.open(fileobj=file, mode="r:*") as tar:
                 for member in tar:
                     _extract(tar, member, target)
+                _read_to_end(tar)
         except InvalidContext:
             raise
         except _DAMAGE as error:
             raise InvalidContext(f"the model definition {archive.name} is damaged: {error}. {_ADVICE}") from error
+
+
+def _read_to_end(tar: tarfile.TarFile) -> None:
+    """Only at its very end does a compressed stream show that it is whole."""
+    stream = tar.fileobj
+    while stream.read(1 << 20):
+        continue
 
 
 def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:

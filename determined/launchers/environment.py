@@ -9,15 +9,20 @@ from pathlib import Path
 
 from determined.launchers.protocol import RunSpec, Slot, SlotKind
 
+RUN_FOLDER = "DET_RUN_FOLDER"
+"""Names a run's folder in the environment of all of its processes. Unlike an allocation id it belongs to one master."""
 GENUINE_ROOT = "/run/determined"
 GENUINE_SHARED_FS = "/determined_shared_fs"
 
 
-def build(spec: RunSpec, slots: Sequence[Slot], work: Path, info: Path, inherited: Mapping[str, str]) -> dict[str, str]:
+def build(
+    spec: RunSpec, slots: Sequence[Slot], folder: Path, work: Path, info: Path, inherited: Mapping[str, str]
+) -> dict[str, str]:
     """The whole environment of a run.
 
     Args:
         slots: all slots of the launcher.
+        folder: the run's folder.
         work: the working folder as the run sees it.
         info: the folder of info files as the run sees it.
         inherited: the master's environment; its ``DET_*`` variables do not reach the run.
@@ -26,6 +31,7 @@ def build(spec: RunSpec, slots: Sequence[Slot], work: Path, info: Path, inherite
     env["PYTHONUNBUFFERED"] = "1"
     env.update(_devices(spec, slots))
     env.update(spec.env)
+    env[RUN_FOLDER] = str(folder)
     env["DET_WORKDIR"] = str(work)
     env["DET_INFO_DIR"] = str(info)
     env["PATH"] = _join(str(Path(sys.executable).parent), env.get("PATH", os.defpath))

@@ -17,7 +17,7 @@ from determined.errors import FailedPrecondition, InvalidInput, Unavailable
 from determined.launchers import paths, sweep
 from determined.launchers.devices import find_slots
 from determined.launchers.forker import Forker
-from determined.launchers.prepare import delete_tree, prepare
+from determined.launchers.prepare import clear_ended, delete_tree, prepare
 from determined.launchers.protocol import LauncherListener, RunSpec, Slot
 from determined.launchers.run import Run, record_exit
 from determined.launchers.spool import Spool, format_line
@@ -46,7 +46,7 @@ class LocalLauncher:
             data_dir: the master's data folder.
             slots: how many slots; see `determined.launchers.devices.find_slots`.
         """
-        self._runs_dir = data_dir.absolute() / "runs"
+        self._runs_dir = data_dir.resolve() / "runs"
         self._slot_limit = slots
         self._forker = Forker(self._runs_dir)
         self._runs: dict[str, Run] = {}
@@ -80,6 +80,7 @@ class LocalLauncher:
             os.mkfifo(fifo, 0o600)
         self._news_fd = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
         asyncio.get_running_loop().add_reader(self._news_fd, self._on_news)
+        await asyncio.to_thread(clear_ended, self._runs_dir)
         self._keep_start(asyncio.create_task(self._warm_up()))
         await asyncio.to_thread(self.slots)
 
@@ -127,8 +128,9 @@ class LocalLauncher:
         run = self._runs.get(allocation_id)
         if (run is not None and not run.is_over) or sweep.is_held(folder / paths.LOCK):
             raise FailedPrecondition(f"run {allocation_id} is not over; kill it and wait for its end first.")
-        async with run.tidying if run is not None else contextlib.nullcontext():
-            await asyncio.to_thread(delete_tree, folder)
+        if run is not None and run.tidied is not None:
+            await asyncio.shield(run.tidied)
+        await asyncio.to_thread(delete_tree, folder)
         self._runs.pop(allocation_id, None)
 
     async def close(self) -> None:
@@ -143,6 +145,7 @@ class LocalLauncher:
             asyncio.get_running_loop().remove_reader(self._news_fd)
             os.close(self._news_fd)
             self._news_fd = None
+        await asyncio.gather(*(run.tidied for run in self._runs.values() if run.tidied is not None))
         await asyncio.to_thread(self._forker.close)
         self._runs.clear()
 

@@ -35,7 +35,7 @@ def prepare(folder: Path, spec: RunSpec, slots: Sequence[Slot]) -> None:
     if binds:
         root = Path(environment.GENUINE_ROOT)
         work, info = root / "workdir", root / "info"
-    env = environment.build(spec, slots, work, info, os.environ)
+    env = environment.build(spec, slots, folder, work, info, os.environ)
     record = {"argv": spec.argv, "env": env, "cwd": str(work), "binds": binds, "grace_s": LEFTOVER_GRACE_S}
     paths.write_atomic(folder / paths.SPEC, json.dumps(record), sync=False)
 
@@ -67,9 +67,22 @@ def _genuine_binds(folder: Path, spec: RunSpec) -> list[tuple[str, str]]:
 
 def clear(folder: Path) -> None:
     """Delete a run's files and secrets, but not its log and the record of its end."""
-    for name in (paths.WORK, paths.INFO, paths.MODEL, paths.GENUINE):
+    clear_secrets(folder)
+    for name in (paths.WORK, paths.MODEL, paths.GENUINE):
         delete_tree(folder / name)
+
+
+def clear_secrets(folder: Path) -> None:
+    """Delete what holds tokens; quick."""
     folder.joinpath(paths.SPEC).unlink(missing_ok=True)
+    delete_tree(folder / paths.INFO)
+
+
+def clear_ended(runs: Path) -> None:
+    """Clear after runs whose end is on record, for a master that was stopped before it could."""
+    for end in runs.glob(f"*/{paths.EXIT}"):
+        if end.parent.joinpath(paths.WORK).exists() or end.parent.joinpath(paths.SPEC).exists():
+            clear(end.parent)
 
 
 def delete_tree(folder: Path) -> None:

@@ -29,7 +29,7 @@ class Run:
     Attributes:
         kill_wanted: the run was told to die; a starter that has not started it yet must not.
         is_over: no process of it exists and its end is known; perhaps the listener is being told.
-        tidying: held while files of the run are deleted.
+        tidied: deletes the run's files after its end.
         start_failure: why there is no process, when the machine is to blame.
     """
 
@@ -41,7 +41,7 @@ class Run:
         self.kill_wanted = False
         self.is_over = False
         self.start_failure = ""
-        self.tidying = asyncio.Lock()
+        self.tidied: asyncio.Task[None] | None = None
         self.reader = SpoolReader(folder / paths.LOG)
         self._listener = listener
         self._spare = spare
@@ -88,10 +88,11 @@ class Run:
             return
         await self._tell_running()
         await self._tell_logs(final=True)
+        await asyncio.to_thread(self._tidy, prepare.clear_secrets)
         self.is_over = True
         await self._tell(lambda: self._listener.on_exit(self.allocation_id, end))
-        async with self.tidying:
-            await asyncio.to_thread(self._clear)
+        self.tidied = asyncio.create_task(asyncio.to_thread(self._tidy, prepare.clear))
+        await asyncio.shield(self.tidied)
 
     def _look(self) -> None:
         """Find out whether the run lives and who its shim is. Lock first: it is held from before the start."""
@@ -156,7 +157,7 @@ class Run:
         record = paths.read_record(self.folder / paths.EXIT)
         lock = self.folder / paths.LOCK
         if record is None or sweep.is_held(lock):
-            if not sweep.kill_all(self.allocation_id, lock, self._spare(), lambda: self._closed):
+            if not sweep.kill_all(self.folder, self._spare(), lambda: self._closed):
                 return None
             record = paths.read_record(self.folder / paths.EXIT)
         if record is None:
@@ -172,9 +173,9 @@ class Run:
             reason += f" It left this error: {error.splitlines()[-1] if error else 'none'}"
         return reason
 
-    def _clear(self) -> None:
+    def _tidy(self, clear: Callable[[Path], None]) -> None:
         try:
-            prepare.clear(self.folder)
+            clear(self.folder)
         except OSError as error:
             _log.warning("files of the ended run %s stay behind: %s", self.allocation_id, error)
 

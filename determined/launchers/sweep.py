@@ -13,6 +13,9 @@ from pathlib import Path
 
 import psutil
 
+from determined.launchers import paths
+from determined.launchers.environment import RUN_FOLDER
+
 _ROUND_S = 5.0
 """How long one round waits for what it killed, before it looks again."""
 
@@ -51,18 +54,20 @@ def wait_for_lock(path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
 
 
-def kill_all(allocation_id: str, lock: Path, spare: Collection[int], stopped: Callable[[], bool]) -> bool:
+def kill_all(folder: Path, spare: Collection[int], stopped: Callable[[], bool]) -> bool:
     """Kill every process of a run until none is found and its lock is free. Blocks.
 
     Args:
+        folder: the run's folder, without links in its path.
         spare: processes never to be killed.
         stopped: asked between rounds; True ends the work early.
 
     Returns:
         Whether all are gone.
     """
+    lock = folder / paths.LOCK
     while not stopped():
-        if found := _members(allocation_id, lock, {os.getpid(), *spare}):
+        if found := _members(folder, {os.getpid(), *spare}):
             _kill(found)
         elif not is_held(lock):
             return True
@@ -114,21 +119,21 @@ def _wait_for(handles: set[int]) -> None:
             left -= 1
 
 
-def _members(allocation_id: str, lock: Path, spare: Collection[int]) -> list[psutil.Process]:
-    """Processes that carry the run's name in their environment, hold its lock, or descend from such."""
+def _members(folder: Path, spare: Collection[int]) -> list[psutil.Process]:
+    """Processes that carry the run's folder in their environment, hold its lock, or descend from such."""
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
-        if process.pid not in spare and _belongs(process, allocation_id, str(lock.resolve())):
+        if process.pid not in spare and _belongs(process, folder):
             found[process.pid] = process
             found.update((child.pid, child) for child in _children(process) if child.pid not in spare)
     return list(found.values())
 
 
-def _belongs(process: psutil.Process, allocation_id: str, lock: str) -> bool:
+def _belongs(process: psutil.Process, folder: Path) -> bool:
     try:
-        if process.environ().get("DET_ALLOCATION_ID") == allocation_id:
+        if process.environ().get(RUN_FOLDER) == str(folder):
             return True
-        return any(file.path == lock for file in process.open_files())
+        return any(file.path == str(folder / paths.LOCK) for file in process.open_files())
     except (psutil.Error, OSError):
         return False
 

@@ -226,13 +226,11 @@ def write_password(path: Path, password: str) -> None:
 
 def run(options: Options) -> int:
     """Serve, and turn what stops it into an exit code."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         asyncio.run(serve(options))
     except DeterminedError as e:
         say(options.ready_fd, {"error": str(e)})
-        print(f"determined.master: {e}", file=sys.stderr)  # noqa: T201
+        print(f"determined.master: {e}", file=sys.stderr)
         return 1
     return 0

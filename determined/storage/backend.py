@@ -135,7 +135,10 @@ class SqliteBackend:
         if isinstance(error, DBAPIError):
             number = errno.ENOSPC if "full" in str(error.orig) else errno.EIO
             return StorageFailed(number, f"cannot {describe(mutation)}: {error.orig}; nothing was stored")
-        return InvalidInput(f"cannot {describe(mutation)}: {error}")
+        if isinstance(error, ValueError | OverflowError):
+            return InvalidInput(f"cannot {describe(mutation)}: {error}")
+        _LOG.error("a unit could not be stored", exc_info=error)
+        return StorageFailed(f"cannot {describe(mutation)}: {type(error).__name__}: {error}; nothing was stored")
 
 
 def _lower(text: str | None) -> str | None:

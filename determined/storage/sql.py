@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from determined.domain.ids import ExperimentId, TrialId, UserId
 from determined.domain.records import EventRow, Experiment, JournalRow, LogRecord, Metrics, Run, Token, Trial, User
 from determined.domain.states import CheckpointState, TrialState
-from determined.errors import CorruptState, StorageFailed
+from determined.errors import CorruptState, InvalidInput, StorageFailed
 from determined.storage import select_checkpoints, select_experiments, select_trials
 from determined.storage.backend import backend_for
 from determined.storage.faults import store_closed
@@ -119,6 +119,8 @@ class SqlStore:
                     return query(conn, *args, **kwargs)
             except DBAPIError as error:
                 raise StorageFailed(f"the database cannot be read: {error.orig}") from error
+            except (OverflowError, UnicodeError) as error:
+                raise InvalidInput(f"a value of the query is nothing that can be stored: {error}") from error
 
         if self._pool is None:
             raise store_closed()

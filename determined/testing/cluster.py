@@ -125,9 +125,9 @@ class LocalMaster:
         return Session(self.url, token=self.token())
 
     def run(self, command: Sequence[str], **more: str) -> subprocess.CompletedProcess[str]:
-        """Run a client's command to its end, with this master as its master."""
+        """Run a client's command to its end, in this folder, with this master as its master."""
         env = {**self.env, **more}
-        return subprocess.run(list(command), env=env, capture_output=True, text=True, check=False)
+        return subprocess.run(list(command), env=env, cwd=self.folder, capture_output=True, text=True, check=False)
 
     def det(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run our ``det``."""

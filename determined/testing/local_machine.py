@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from determined.launchers.environment import RUN_FOLDER
 from determined.launchers.local import LocalLauncher
 from determined.testing.launcher_contract import RecordingListener
 
@@ -18,7 +19,7 @@ class Machine:
     """What outlives a master."""
 
     def __init__(self, data: Path) -> None:
-        self.data = data
+        self.data = data.resolve()
 
     @contextlib.asynccontextmanager
     async def opened(
@@ -42,10 +43,10 @@ class Machine:
         return found
 
     def processes(self, allocation_id: str = "1.a.1") -> list[int]:
-        """Live processes that carry a run's name in their environment."""
+        """Live processes that carry a run's folder in their environment."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if process.environ().get("DET_ALLOCATION_ID") == allocation_id:
+                if process.environ().get(RUN_FOLDER) == str(self.folder(allocation_id)):
                     found.append(process.pid)
         return found

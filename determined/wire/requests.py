@@ -55,7 +55,7 @@ def decode(body: bytes) -> Any:
 
 def _check_keys(body: bytes) -> None:
     try:
-        json.loads(body, object_pairs_hook=_unique, parse_int=_nothing, parse_float=_nothing)
+        json.loads(body.decode(), object_pairs_hook=_unique, parse_int=_nothing, parse_float=_nothing)
     except RecursionError:
         raise InvalidInput("the body is not usable JSON: it is nested too deeply") from None
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from determined.domain.records import LogRecord, Run
+from determined.domain.ids import task_id
+from determined.domain.records import LogRecord, Run, Trial
 from determined.errors import InvalidInput
 from determined.wire.answers import Answer
 from determined.wire.logs import level_from_name, parse_line
@@ -109,14 +110,15 @@ def legacy(summary: AllocationSummary) -> LegacySummary:
     return LegacySummary(**{name: getattr(summary, name) for name in LegacySummary.__struct_fields__})
 
 
-def allocation_json(run: Run, task_id: str) -> AllocationJson:
-    """A run for clients."""
-    ended = run.ended_at is not None
+def allocation_json(run: Run, trial: Trial) -> AllocationJson:
+    """A run of a trial for clients; the trial knows how far its newest run has come."""
+    is_live = run.ended_at is None and run.run_id == trial.run_id and trial.phase is not None
+    phase = trial.phase.value if is_live and trial.phase is not None else "TERMINATED"
     return AllocationJson(
         allocation_id=run.allocation_id,
-        task_id=task_id,
-        state="STATE_TERMINATED" if ended else "STATE_RUNNING" if run.seen_at is not None else "STATE_STARTING",
-        is_ready=run.seen_at is not None and not ended,
+        task_id=task_id(trial.experiment_id, trial.request_id),
+        state=f"STATE_{phase}",
+        is_ready=phase == "RUNNING",
         start_time=to_text(run.granted_at),
         end_time=to_text_or_none(run.ended_at),
     )

@@ -86,14 +86,17 @@ class Rig:
         """A trial whose process has passed the start line."""
         rid = request_id(number)
         ok(await self.operate(experiment, None, create_trial(rid), validate_after(rid, length)))
-        allocation = f"{experiment}.{rid}.1"
+        running = await self.attach_to(experiment, f"{experiment}.{rid}.1")
+        await running.get(f"/v1/allocations/{running.allocation}/resources/r/rendezvous")
+        return running
+
+    async def attach_to(self, experiment: int, allocation: str) -> Running:
+        """The trial of a run, once it has been started."""
         await self.launcher.started(allocation)
         token = self.auth.mint_run_token(allocation)
         trials = await self.get(f"/v1/experiments/{experiment}/trials", params={"limit": -1})
-        trial = next(t["id"] for t in trials["trials"] if t["taskId"] == f"{experiment}.{rid}")
-        running = Running(self, experiment, trial, allocation, token)
-        await running.get(f"/v1/allocations/{allocation}/resources/r/rendezvous")
-        return running
+        trial = next(t["id"] for t in trials["trials"] if t["taskId"] == allocation.rpartition(".")[0])
+        return Running(self, experiment, trial, allocation, token)
 
     async def login(self, name: str, password: str) -> str:
         body = {"username": name, "password": password, "isHashed": False}

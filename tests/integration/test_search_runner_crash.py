@@ -60,12 +60,21 @@ class Runs:
         """Write what the next run of a search runner finds when it is a trial of the master's."""
         task = f"task-{folder.name}"
         checkpoints = self.session.get("/control")["checkpoints"].get(task, [])
-        cluster = dict.fromkeys(("agent_id", "session_token", "master_cert_name", "master_cert_file"), "")
-        cluster |= {"master_url": self.url, "cluster_id": "c", "task_id": task, "allocation_id": f"{task}.1"}
-        cluster |= {"task_type": "TRIAL", "slot_ids": [0]}
+        cluster: dict[str, Any] = {
+            **dict.fromkeys(("agent_id", "session_token", "master_cert_name", "master_cert_file"), ""),
+            "master_url": self.url,
+            "cluster_id": "c",
+            "task_id": task,
+            "allocation_id": f"{task}.1",
+            "task_type": "TRIAL",
+            "slot_ids": [0],
+        }
         storage = {"type": "shared_fs", "host_path": str(folder / "storage")}
-        trial = {"trial_id": 1, "experiment_id": 1, "trial_seed": 0, "hparams": {}, "steps_completed": 0}
-        trial |= {"trial_run_id": 1, "config": {"checkpoint_storage": storage}}
+        trial = {
+            **dict.fromkeys(("trial_id", "experiment_id", "trial_seed", "steps_completed", "trial_run_id"), 1),
+            "hparams": {},
+            "config": {"checkpoint_storage": storage},
+        }
         rendezvous = {"container_addrs": ["127.0.0.1"], "container_rank": 0, "container_slot_counts": [1]}
         folder.mkdir(exist_ok=True)
         latest = max(checkpoints)[1] if checkpoints else None
@@ -126,6 +135,17 @@ def test_dying_twice_while_starting_changes_nothing(runs: Runs, undisturbed: tup
         for second in range(1 + first % 4, start + 1, 8):
             outcome, _ = runs.search(first, second)
             assert outcome == expected, f"after dying at {steps[first]} and then at step {second} of the next run"
+
+
+def test_dying_half_way_through_a_write_and_once_more_later_changes_nothing(
+    runs: Runs, undisturbed: tuple[dict[str, Any], list[str]]
+) -> None:
+    """What the first death left half written must not be taken for real by the run after the next."""
+    expected, steps = undisturbed
+    for first in (k for k, name in enumerate(steps) if name.endswith("append.half")):
+        for second in (8, 30, 36, 42, 64):
+            outcome, _ = runs.search(first, second)
+            assert outcome == expected, f"after dying at step {first} and then at step {second} of the next run"
 
 
 def test_dying_while_recovering_from_a_crash_in_the_middle_changes_nothing(

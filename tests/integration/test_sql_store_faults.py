@@ -201,6 +201,10 @@ def test_values_that_no_column_can_hold_are_refused(tmp_path: Path) -> None:
         for mutation in odd:
             assert await outcome(store, [mutation]) is InvalidInput
         assert await outcome(store, [validated(1, 1, 0.5)]) is None
+        with pytest.raises(InvalidInput, match="too large"):
+            await store.get_experiment(ExperimentId(2**63))
+        with pytest.raises(InvalidInput, match="surrogates"):
+            await store.find_user("\ud800")
         await store.close()
 
     asyncio.run(run())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
-import socket
+import re
 import threading
 from collections.abc import Collection, Generator, Mapping
 from enum import Enum
@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 from determined._version import __version__
 from determined.common.api import errors
+from determined.common.api.connections import CONNECT_TIMEOUT_S, open_pool
 from determined.common.api.ndjson import objects_of
 from determined.common.api.retries import retry_policy
 from determined.common.util import canonical_master_url
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
     from determined.common.api.certs import Cert
 
-CONNECT_TIMEOUT_S = 30.0
-_POOL_SIZE = 16
 _ABSENT: Any = object()
 
 
@@ -257,7 +256,7 @@ class Session:
         with self._lock:
             # A forked child must not talk through sockets that its parent still uses.
             if self._pool is None or self._pool_pid != os.getpid():
-                self._pool, self._pool_pid = _open_pool(self._url, self._cert), os.getpid()
+                self._pool, self._pool_pid = open_pool(self._url, self._cert), os.getpid()
             return self._pool
 
 
@@ -298,42 +297,8 @@ def _unreachable(url: str, what: str, error: Exception, timeout_s: float | None)
         )
     if isinstance(cause, urllib3.exceptions.ReadTimeoutError):
         return errors.MasterTimeoutException(f"{what} got no answer within {timeout_s} s; try again")
+    why = re.sub(r"^\w+\(.*?\): ", "", str(cause))
     return errors.MasterNotFoundException(
-        f"no master answers at {url} ({cause}); start one with `det deploy local cluster-up`,"
+        f"no master answers at {url} ({why}); start one with `det deploy local cluster-up`,"
         " or name another with -m or DET_MASTER"
     )
-
-
-def _open_pool(url: str, cert: Cert | None) -> urllib3.PoolManager:
-    import urllib3
-
-    options: dict[str, Any] = {"num_pools": 2, "maxsize": _POOL_SIZE, "socket_options": _socket_options()}
-    if url.startswith("https:") and cert is not None:
-        options["ssl_context"] = cert.ssl_context()
-        if cert.noverify:
-            options.update(cert_reqs="CERT_NONE", assert_hostname=False)
-        elif cert.name is not None:
-            options.update(assert_hostname=cert.name, server_hostname=cert.name)
-    proxy = _proxy_for(url)
-    return urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
-
-
-def _socket_options() -> list[tuple[int, int, int]]:
-    # Most reads have no time limit, so the kernel has to notice a master that vanished without a word.
-    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6)):
-        if hasattr(socket, name):
-            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
-    return options
-
-
-def _proxy_for(url: str) -> str | None:
-    from urllib.parse import urlsplit
-    from urllib.request import getproxies, proxy_bypass
-
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if host in ("localhost", "::1") or host.startswith("127."):
-        return None
-    proxy = getproxies().get(parts.scheme)
-    return None if proxy is None or proxy_bypass(f"{host}:{parts.port}") else proxy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -31,6 +32,7 @@ from determined.master.api.routes import (
 )
 from determined.master.api.routing import Access, RouteInfo, Routes, starlette_routes
 from determined.master.api.security import Guard
+from determined.master.api.sending import Whole, json_answer
 from determined.master.service.auth import Auth
 from determined.master.service.ports import Service
 from determined.storage.protocol import Store
@@ -74,7 +76,7 @@ def create_app(service: Service, store: Store, auth: Auth, identity: Identity, r
     )
     api = Api(service, store, auth, identity, ring or LogRing())
     infos = every_route()
-    own = _documentation(openapi.describe(infos, identity.version))
+    own = _documentation(infos, identity.version)
     app.router.routes.extend(starlette_routes([*infos, *own.infos], api))
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, _on_error)
@@ -82,13 +84,18 @@ def create_app(service: Service, store: Store, auth: Auth, identity: Identity, r
     return app
 
 
-def _documentation(document: dict[str, Any]) -> Routes:
+def _documentation(infos: list[RouteInfo], version: str) -> Routes:
     routes = Routes()
 
-    @routes.add("GET", "/openapi.json", access=Access.PUBLIC)
+    @functools.cache
+    def document() -> Whole:
+        # Made when it is first wanted: a master that starts has better things to do.
+        return json_answer(openapi.describe([*infos, *routes.infos], version))
+
+    @routes.add("GET", "/openapi.json", access=Access.PUBLIC, answer=dict[str, Any])
     async def openapi_document(call: Call) -> Handled:
         """Get the description of this API."""
-        return document
+        return document()
 
     return routes
 

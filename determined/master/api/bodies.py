@@ -80,6 +80,5 @@ def _announced(scope: Scope) -> int | None:
 
 
 def _too_large(size: int, limit: int) -> TooLarge:
-    return TooLarge(
-        f"the body has {size} bytes (allowed: {limit}); leave out large files, for example through .detignore"
-    )
+    advice = "leave out large files, for example through .detignore" if limit > MAX_BODY else "send less at once"
+    return TooLarge(f"the body has {size} bytes or more (allowed: {limit}); {advice}")

@@ -1,4 +1,4 @@
-"""What people change about experiments that exist: names, policies, archive, deletion, and the collection of checkpoints."""
+"""What people change about experiments that exist: names, policies, archive, deletion, checkpoint collection."""
 
 from __future__ import annotations
 

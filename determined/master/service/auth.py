@@ -7,21 +7,21 @@ is then served without it gets a password at that start.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from determined.domain.ids import UserId
 from determined.domain.records import Token, User
-from determined.errors import Conflict, FailedPrecondition, InvalidInput, NotFound, PermissionDenied, Unauthenticated
+from determined.errors import NotFound, PermissionDenied, Unauthenticated
+from determined.master.service.auth_admin import Users
 from determined.master.service.auth_passwords import Passwords, client_hash
 from determined.master.service.auth_tokens import Signer, digest_of, is_signed, new_token
-from determined.master.service.auth_users import UserBook, checked_name
+from determined.master.service.auth_users import UserBook
 from determined.master.service.ports import RunKey
 from determined.storage.protocol import Store
 
@@ -68,7 +68,10 @@ class Bootstrap:
 
 
 class Auth:
-    """Proves who asks, and manages users.
+    """Proves who asks.
+
+    Attributes:
+        users: reads and changes users.
 
     Args:
         secret: random bytes that stay the same over restarts; they sign the tokens of runs and of the local user.
@@ -90,12 +93,11 @@ class Auth:
         self._open_mode = open_mode
         self._clock = clock
         self._passwords = Passwords(rounds)
-        # New users take the next id, and the last admin must not go: such changes come one after the other.
-        self._changing = asyncio.Lock()
+        self.users = Users(store, self._book, self._passwords, open_mode, clock)
 
     async def bootstrap(self) -> Bootstrap:
         """Make sure that the default users exist and can be used; to be called at each start."""
-        async with self._changing:
+        async with self.users.changing:
             users = [await self._book.find(name) for name in DEFAULT_USERS]
             password = None
             if any(user is None or (user.password_hash == "" and not self._open_mode) for user in users):
@@ -218,102 +220,3 @@ class Auth:
         """Void the login that was used. Signed tokens end with their run, or with the master's secret."""
         if principal.digest:
             await self._book.drop_token(principal.digest)
-
-    # Users
-    async def list_users(self) -> list[User]:
-        """Every user, by id."""
-        return list(await self._store.list_users())
-
-    async def get_user(self, user_id: UserId) -> User:
-        """The user with that id.
-
-        Raises:
-            NotFound: there is none.
-        """
-        return await self._book.user(user_id)
-
-    async def get_user_by_name(self, username: str) -> User:
-        """The user of that name.
-
-        Raises:
-            NotFound: there is none.
-        """
-        user = await self._book.find(username)
-        if user is None:
-            raise NotFound(f"user {username[:64]!a} not found")
-        return user
-
-    async def owner_of(self, user_id: UserId) -> User | None:
-        """The user with that id, or None; for showing names."""
-        try:
-            return await self._book.user(user_id)
-        except NotFound:
-            return None
-
-    async def create_user(self, actor: User, user: User, password: str, is_hashed: bool) -> User:
-        """Add a user; its id and hash are filled in here. Without a password it can log in only in open mode.
-
-        Raises:
-            PermissionDenied: only admins may.
-            Conflict: the name is taken.
-            InvalidInput: the name cannot be used.
-        """
-        _need_admin(actor, "create users")
-        name = checked_name(user.username)
-        hashed = await self._passwords.hash(password if is_hashed else client_hash(password))
-        async with self._changing:
-            if await self._book.find(name) is not None:
-                raise Conflict(f"user {name} exists already; choose another name")
-            _, _, next_id = await self._store.next_ids()
-            made = msgspec.structs.replace(
-                user, id=UserId(next_id), username=name, password_hash=hashed, modified_at=self._clock()
-            )
-            await self._book.put(made)
-        return made
-
-    async def set_password(self, actor: User, user_id: UserId, password: str, is_hashed: bool) -> User:
-        """Change a password: everybody their own, admins everybody's.
-
-        Raises:
-            PermissionDenied, NotFound, InvalidInput.
-        """
-        if actor.id != user_id:
-            _need_admin(actor, "change the password of others")
-        received = password if is_hashed else client_hash(password)
-        if not received and not self._open_mode:
-            raise InvalidInput("the empty password is accepted in open mode only; give one")
-        hashed = await self._passwords.hash(received)
-        return await self._change(user_id, {"password_hash": hashed})
-
-    async def change_user(self, actor: User, user_id: UserId, changes: Mapping[str, Any]) -> User:
-        """Change any of username, admin, active, display_name, remote.
-
-        Raises:
-            PermissionDenied: only admins may, save for the own display name.
-            FailedPrecondition: it would leave no active admin.
-            NotFound, Conflict, InvalidInput.
-        """
-        if actor.id != user_id or set(changes) - {"display_name"}:
-            _need_admin(actor, "change users")
-        changes = dict(changes)
-        if "username" in changes:
-            changes["username"] = checked_name(changes["username"])
-        return await self._change(user_id, changes)
-
-    async def _change(self, user_id: UserId, changes: Mapping[str, Any]) -> User:
-        async with self._changing:
-            before = await self._book.user(user_id)
-            after = msgspec.structs.replace(before, **changes, modified_at=self._clock())
-            if before.admin and before.active and not (after.admin and after.active):
-                await self._check_other_admin(before)
-            await self._book.put(after)
-        return after
-
-    async def _check_other_admin(self, leaving: User) -> None:
-        if not any(u.admin and u.active and u.id != leaving.id for u in await self._store.list_users()):
-            raise FailedPrecondition(f"{leaving.username} is the last active admin; make another user admin first")
-
-
-def _need_admin(actor: User, what: str) -> None:
-    if not actor.admin:
-        raise PermissionDenied(f"only admins may {what}, and {actor.username} is none")

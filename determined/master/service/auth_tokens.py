@@ -11,12 +11,17 @@ Random tokens never hold a dot, so the two kinds cannot be mixed up.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
+from typing import Final
 
 from determined.domain.ids import UserId
+
+MAX_REMEMBERED: Final = 4096
+"""How many tokens are remembered with what they prove."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,8 @@ class Signer:
         if len(secret) < 16:
             raise ValueError("the secret for tokens must have at least 16 bytes")
         self._secret = secret
+        self.read = functools.lru_cache(MAX_REMEMBERED)(self._read)
+        """What a token proves; None when it proves nothing or is no signed token."""
 
     def run_token(self, allocation_id: str) -> str:
         """A token of one run."""
@@ -47,8 +54,7 @@ class Signer:
         """A token of the local user; always the same one, so that clients live through a restart of the master."""
         return self._signed(f"local.{user_id}")
 
-    def read(self, token: str) -> Claim | None:
-        """What a token proves; None when it proves nothing or is no signed token."""
+    def _read(self, token: str) -> Claim | None:
         body, _, mac = token.rpartition(".")
         if not body or not token.isascii() or not hmac.compare_digest(self._mac(body), mac):
             return None

@@ -1,7 +1,7 @@
 """Model definitions on disk: one gzipped tar each, named by the hash of its contents.
 
-Archives are written once and never changed, so experiments with the same files share one. The archive is made here, from
-checked members; nothing of the client's archive formats reaches the disk.
+Archives are written once and never changed, so experiments with the same files share one. The archive is made here,
+from checked members; nothing of the client's archive formats reaches the disk.
 """
 
 from __future__ import annotations

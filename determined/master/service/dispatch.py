@@ -181,9 +181,7 @@ class Dispatcher:
             if effect.started:
                 await self._report_end(lane.id, effect.trial_id, effect.run_id, None, "nothing is left of it")
             else:
-                start = fx.RunStart(
-                    effect.trial_id, effect.run_id, effect.slot_ids, effect.checkpoint, effect.steps
-                )
+                start = fx.RunStart(effect.trial_id, effect.run_id, effect.slot_ids, effect.checkpoint, effect.steps)
                 self._start(lane, start)
 
         self._in_order(run.allocation_id, take_up)

@@ -56,7 +56,7 @@ class Reports:
     async def completed(self, run: RunKey, length: int, metric: Any) -> None:
         """The trial trained to its operation's length and validated."""
         if metric is None:
-            raise InvalidInput("searcherMetric is null; report the metric's value, NaN as the string \"NaN\"")
+            raise InvalidInput('searcherMetric is null; report the metric\'s value, NaN as the string "NaN"')
         lane, _ = await self._live(run)
         fact = facts.OperationCompleted(
             at=self.clock(), trial_id=run.trial_id, run_id=run.run_id, length=length, metric=metric

@@ -47,9 +47,7 @@ class Identity:
 class RunSpecs:
     """Makes complete orders for the launcher."""
 
-    def __init__(
-        self, store: Store, contexts: Contexts, mint: Mint, identity: Identity, slots: Sequence[Slot]
-    ) -> None:
+    def __init__(self, store: Store, contexts: Contexts, mint: Mint, identity: Identity, slots: Sequence[Slot]) -> None:
         self.store = store
         self.contexts = contexts
         self.mint = mint

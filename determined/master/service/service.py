@@ -170,7 +170,9 @@ class MasterService:
         lane = await self.commits.lane(experiment_id)
         record = await self.store.get_experiment(experiment_id)
         if record.searcher_type != "custom":
-            raise FailedPrecondition(f"experiment {experiment_id} has the searcher {record.searcher_type!r}, not custom")
+            raise FailedPrecondition(
+                f"experiment {experiment_id} has the searcher {record.searcher_type!r}, not custom"
+            )
         epoch = (record.epoch if lane is None else lane.epoch) + 1
         if lane is not None:
             lane.epoch = epoch
@@ -193,7 +195,8 @@ class MasterService:
             return
         if not lane.is_custom:
             raise FailedPrecondition(
-                f"experiment {experiment_id} has the searcher {lane.record.searcher_type!r}, which the master runs itself"
+                f"experiment {experiment_id} has the searcher {lane.record.searcher_type!r}, "
+                "which the master runs itself"
             )
         if epoch is not None and epoch != lane.epoch:
             raise Conflict(

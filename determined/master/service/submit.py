@@ -30,9 +30,35 @@ from determined.storage.protocol import Order, Page, Store
 
 DEFAULT_PROJECT = 1
 MAX_CLIENT_KEY_CHARS = 128
-ADJECTIVES = ("brave", "calm", "clever", "eager", "gentle", "jolly", "keen", "lively", "mellow", "proud", "quiet", "wise")
+ADJECTIVES = (
+    "brave",
+    "calm",
+    "clever",
+    "eager",
+    "gentle",
+    "jolly",
+    "keen",
+    "lively",
+    "mellow",
+    "proud",
+    "quiet",
+    "wise",
+)
 COLORS = ("amber", "azure", "coral", "green", "indigo", "ivory", "olive", "pearl", "ruby", "silver", "teal", "violet")
-ANIMALS = ("badger", "beetle", "crane", "dolphin", "falcon", "gecko", "heron", "lynx", "otter", "panda", "robin", "seal")
+ANIMALS = (
+    "badger",
+    "beetle",
+    "crane",
+    "dolphin",
+    "falcon",
+    "gecko",
+    "heron",
+    "lynx",
+    "otter",
+    "panda",
+    "robin",
+    "seal",
+)
 
 
 def random_name() -> str:

@@ -40,6 +40,10 @@ mode = (data / "mode").read_text() if (data / "mode").exists() else ""
 if mode == "refuse":
     os.write(int(args.ready_fd), b'{"error": "the disk is full"}\\n')
     sys.exit(1)
+if mode == "port taken once":
+    (data / "mode").unlink()
+    os.write(int(args.ready_fd), b'{"error": "cannot listen (Address already in use)"}\\n')
+    sys.exit(1)
 if mode == "crash":
     raise SystemExit("it went wrong here")
 if mode == "stubborn":
@@ -69,7 +73,9 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MasterO
     monkeypatch.delenv("DET_MASTER_ADDR", raising=False)
     (tmp_path / "stand_in.py").write_text(STAND_IN)
     data = tmp_path / "data"
-    yield MasterOptions(data, command=(sys.executable, str(tmp_path / "stand_in.py")))
+    # Other tests start masters too, at the same time: each gets a port of its own.
+    port = local_ports.any_free("127.0.0.1")
+    yield MasterOptions(data, port=port, command=(sys.executable, str(tmp_path / "stand_in.py")))
     try:
         cluster_down(data, timeout_s=0 if (data / "mode").exists() else 30)
     except Unavailable:
@@ -106,8 +112,8 @@ def test_the_master_runs_in_its_own_folder_and_session_without_our_secrets(
 
 
 def test_options_reach_the_master(options: MasterOptions) -> None:
-    port = local_ports.any_free("127.0.0.1")
-    master = cluster_up(replace(options, port=port, slots=3, open=True))
+    port = options.port
+    master = cluster_up(replace(options, slots=3, open=True))
     assert master.url == f"http://127.0.0.1:{port}"
     with Session(master.url) as session:
         argv = session.get("/health")["argv"]
@@ -149,9 +155,15 @@ def test_stopping_waits_until_the_master_is_gone(options: MasterOptions) -> None
 
 
 def test_a_master_that_was_stopped_comes_back_on_its_port(options: MasterOptions) -> None:
-    first = cluster_up(replace(options, port=local_ports.any_free("127.0.0.1")))
+    first = cluster_up(options)
     cluster_down(options.data_dir)
-    assert cluster_up(options).url == first.url
+    assert cluster_up(replace(options, port=None)).url == first.url
+
+
+def test_a_master_that_lost_its_port_to_another_gets_a_free_one(options: MasterOptions) -> None:
+    first = cluster_up(in_mode(replace(options, port=None), "port taken once"))
+    assert first.started
+    assert starts(options) == 2
 
 
 def test_a_process_that_got_the_number_of_a_dead_master_is_left_alone(options: MasterOptions) -> None:

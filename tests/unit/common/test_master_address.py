@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,14 @@ def test_a_private_file_replaces_the_old_one_whole(tmp_path: Path) -> None:
 )
 def test_sizes_are_shown_for_people(size: int, text: str) -> None:
     assert util.sizeof_fmt(size) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "microseconds"), [("", 0), (".1", 100000), (".123", 123000), (".123456", 123456), (".123456789", 123456)]
+)
+def test_times_of_the_master_are_read_whatever_their_precision(text: str, microseconds: int) -> None:
+    moment = util.parse_time(f"2023-06-01T10:00:07{text}Z")
+    assert (moment.second, moment.microsecond, moment.utcoffset()) == (7, microseconds, timedelta(0))
 
 
 @pytest.fixture

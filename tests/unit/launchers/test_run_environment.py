@@ -20,7 +20,7 @@ LISTING = "0, GPU-a, NVIDIA A100\n1, GPU-b, NVIDIA A100, 80GB\n"
 def build(slots: tuple[Slot, ...] = CPUS, slot_ids: tuple[int, ...] = (0,), **env: str) -> dict[str, str]:
     spec = RunSpec("1.a.1", ("true",), {"DET_ALLOCATION_ID": "1.a.1", **env}, slot_ids=slot_ids)
     inherited = {"PATH": "/bin", "HOME": "/h", "DET_MASTER": "secret", "PYTHONPATH": "/lib"}
-    return environment.build(spec, slots, Path("/run/work"), Path("/run/info"), inherited)
+    return environment.build(spec, slots, Path("/run"), Path("/run/work"), Path("/run/info"), inherited)
 
 
 def test_the_masters_own_settings_do_not_reach_the_run() -> None:
@@ -31,7 +31,7 @@ def test_the_masters_own_settings_do_not_reach_the_run() -> None:
 
 def test_folders_and_paths_are_given() -> None:
     env = build(PATH="/usr/bin")
-    assert (env["DET_WORKDIR"], env["DET_INFO_DIR"]) == ("/run/work", "/run/info")
+    assert [env[f"DET_{name}"] for name in ("RUN_FOLDER", "WORKDIR", "INFO_DIR")] == ["/run", "/run/work", "/run/info"]
     assert env["PATH"] == f"{Path(sys.executable).parent}{os.pathsep}/usr/bin"
     assert env["PYTHONPATH"] == f"/lib{os.pathsep}/run/work"
 

@@ -64,7 +64,7 @@ class Rig:
         return found.user.username, found.run, found.is_user
 
     async def admin(self) -> User:
-        return await self.auth.get_user_by_name("admin")
+        return await self.auth.users.get_by_name("admin")
 
 
 def scenario(rig: Rig, play: Callable[[Rig, Bootstrap], Awaitable[None]]) -> None:
@@ -216,7 +216,7 @@ def test_the_token_of_a_run_is_worth_something_only_while_it_lives() -> None:
 
 def test_the_user_token_of_a_run_ends_with_it_and_proves_no_run() -> None:
     async def play(rig: Rig, _: Bootstrap) -> None:
-        user = await rig.auth.get_user_by_name("determined")
+        user = await rig.auth.users.get_by_name("determined")
         token = rig.auth.mint_user_token(user, RUN.allocation_id)
         rig.live[RUN.allocation_id] = RUN
         assert await rig.who(token) == ("determined", None, True)
@@ -275,7 +275,7 @@ def test_deactivated_users_lose_every_token() -> None:
         admin = await rig.admin()
         token, user = await rig.auth.login("determined", started.password or "", is_hashed=False)
         await rig.who(token)
-        await rig.auth.change_user(admin, user.id, {"active": False})
+        await rig.auth.users.change(admin, user.id, {"active": False})
         for dead in (token, started.local_token):
             with pytest.raises(Unauthenticated):
                 await rig.who(dead)
@@ -288,23 +288,23 @@ def test_deactivated_users_lose_every_token() -> None:
 def test_users_change_their_own_password_and_admins_everything() -> None:
     async def play(rig: Rig, _: Bootstrap) -> None:
         admin = await rig.admin()
-        ann = await rig.auth.create_user(admin, fresh("Ann"), "first", is_hashed=False)
+        ann = await rig.auth.users.create(admin, fresh("Ann"), "first", is_hashed=False)
         assert ann.username == "ann"
-        await rig.auth.set_password(ann, ann.id, "second", is_hashed=False)
+        await rig.auth.users.set_password(ann, ann.id, "second", is_hashed=False)
         assert await rig.auth.login("ann", "second", is_hashed=False)
-        await rig.auth.change_user(ann, ann.id, {"display_name": "Ann A."})
+        await rig.auth.users.change(ann, ann.id, {"display_name": "Ann A."})
         for refused in (
-            rig.auth.set_password(ann, admin.id, "x", is_hashed=False),
-            rig.auth.change_user(ann, ann.id, {"admin": True}),
-            rig.auth.change_user(ann, admin.id, {"display_name": "x"}),
-            rig.auth.create_user(ann, fresh("bob"), "x", is_hashed=False),
+            rig.auth.users.set_password(ann, admin.id, "x", is_hashed=False),
+            rig.auth.users.change(ann, ann.id, {"admin": True}),
+            rig.auth.users.change(ann, admin.id, {"display_name": "x"}),
+            rig.auth.users.create(ann, fresh("bob"), "x", is_hashed=False),
         ):
             with pytest.raises(PermissionDenied):
                 await refused
-        await rig.auth.change_user(admin, ann.id, {"admin": True, "username": "Anna"})
-        assert (await rig.auth.get_user_by_name("anna")).admin
+        await rig.auth.users.change(admin, ann.id, {"admin": True, "username": "Anna"})
+        assert (await rig.auth.users.get_by_name("anna")).admin
         with pytest.raises(NotFound):
-            await rig.auth.get_user_by_name("ann")
+            await rig.auth.users.get_by_name("ann")
 
     scenario(Rig(), play)
 
@@ -314,11 +314,11 @@ def test_the_last_active_admin_stays() -> None:
         admin = await rig.admin()
         for changes in ({"active": False}, {"admin": False}):
             with pytest.raises(FailedPrecondition):
-                await rig.auth.change_user(admin, admin.id, changes)
-        other = await rig.auth.create_user(admin, fresh("other", admin=True), "pw", is_hashed=False)
-        await rig.auth.change_user(admin, admin.id, {"admin": False})
+                await rig.auth.users.change(admin, admin.id, changes)
+        other = await rig.auth.users.create(admin, fresh("other", admin=True), "pw", is_hashed=False)
+        await rig.auth.users.change(admin, admin.id, {"admin": False})
         with pytest.raises(FailedPrecondition):
-            await rig.auth.change_user(other, other.id, {"active": False})
+            await rig.auth.users.change(other, other.id, {"active": False})
 
     scenario(Rig(), play)
 
@@ -327,12 +327,12 @@ def test_names_are_unique_and_can_stand_in_a_path() -> None:
     async def play(rig: Rig, _: Bootstrap) -> None:
         admin = await rig.admin()
         with pytest.raises(Conflict):
-            await rig.auth.create_user(admin, fresh("Determined"), "", is_hashed=False)
+            await rig.auth.users.create(admin, fresh("Determined"), "", is_hashed=False)
         for name in ("", "  ", "a/b", "a\nb", "x" * 129, "\ud800"):
             with pytest.raises(InvalidInput):
-                await rig.auth.create_user(admin, fresh(name), "", is_hashed=False)
+                await rig.auth.users.create(admin, fresh(name), "", is_hashed=False)
         made = await asyncio.gather(
-            *(rig.auth.create_user(admin, fresh(f"u{i}"), "", is_hashed=False) for i in range(5))
+            *(rig.auth.users.create(admin, fresh(f"u{i}"), "", is_hashed=False) for i in range(5))
         )
         assert len({user.id for user in made}) == 5
 
@@ -342,11 +342,11 @@ def test_names_are_unique_and_can_stand_in_a_path() -> None:
 def test_without_open_mode_nobody_gets_in_with_an_empty_password() -> None:
     async def play(rig: Rig, _: Bootstrap) -> None:
         admin = await rig.admin()
-        user = await rig.auth.create_user(admin, fresh("blank"), "", is_hashed=True)
+        user = await rig.auth.users.create(admin, fresh("blank"), "", is_hashed=True)
         with pytest.raises(Unauthenticated):
             await rig.auth.login("blank", "", is_hashed=True)
         with pytest.raises(InvalidInput):
-            await rig.auth.set_password(user, user.id, "", is_hashed=False)
+            await rig.auth.users.set_password(user, user.id, "", is_hashed=False)
 
     scenario(Rig(), play)
 

@@ -67,11 +67,7 @@ events: st.SearchStrategy[SearcherEvent | Inactive] = st.one_of(
     st.builds(TrialCreated, st.uuids()),
     st.builds(TrialProgress, st.uuids(), units),
     st.builds(ValidationCompleted, st.uuids(), metrics, lengths),
-    st.builds(
-        TrialExitedEarly,
-        st.uuids(),
-        st.sampled_from([ExitCause.ERRORED, ExitCause.STOPPED_ITSELF, ExitCause.INVALID_HP]),
-    ),
+    st.builds(TrialExitedEarly, st.uuids(), st.sampled_from(ExitCause)),
     st.builds(TrialClosed, st.uuids()),
     st.builds(Inactive, st.sampled_from(ExperimentState)),
 )
@@ -149,6 +145,7 @@ def test_every_event_is_written_in_the_form_that_search_runners_know() -> None:
             "trialExitedEarly": {
                 "requestId": str(RID),
                 "exitedReason": "EXITED_REASON_USER_REQUESTED_STOP",
+                "cause": "KILLED",
             },
         },
         {"id": -1, "experimentInactive": {"experimentState": "STATE_PAUSED"}},

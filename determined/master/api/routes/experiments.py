@@ -123,7 +123,7 @@ async def experiment_json(
     parent_archived: bool | None = None,
 ) -> wire.ExperimentJson:
     """An experiment as answers show it."""
-    owner = await call.auth.owner_of(experiment.owner_id)
+    owner = await call.auth.users.find(experiment.owner_id)
     state = call.service.experiment_wire_state(experiment)
     return wire.experiment_json(experiment, state, owner, trial_ids=trial_ids, parent_archived=parent_archived)
 

@@ -44,7 +44,7 @@ async def get_task(call: Call) -> Handled:
         task_id=name,
         start_time=to_text(trial.created_at),
         end_time=to_text_or_none(trial.ended_at),
-        allocations=[wire.allocation_json(run, name) for run in runs],
+        allocations=[wire.allocation_json(run, trial) for run in runs],
     )
     return wire.TaskAnswer(task=task)
 

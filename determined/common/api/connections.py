@@ -1,0 +1,55 @@
+"""Connections to a master: kept alive, through a proxy where one is configured, and checked for life."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import urllib3
+
+    from determined.common.api.certs import Cert
+
+CONNECT_TIMEOUT_S = 30.0
+_POOL_SIZE = 16
+
+
+def open_pool(url: str, cert: Cert | None) -> urllib3.PoolManager:
+    """A pool of connections for a master; it opens them when they are needed.
+
+    Args:
+        url: of the master, canonical.
+        cert: what to check its certificate against; None for the system's.
+    """
+    import urllib3
+
+    options: dict[str, Any] = {"num_pools": 2, "maxsize": _POOL_SIZE, "socket_options": _socket_options()}
+    if url.startswith("https:") and cert is not None:
+        options["ssl_context"] = cert.ssl_context()
+        if cert.noverify:
+            options.update(cert_reqs="CERT_NONE", assert_hostname=False)
+        elif cert.name is not None:
+            options.update(assert_hostname=cert.name, server_hostname=cert.name)
+    proxy = _proxy_for(url)
+    return urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
+
+
+def _socket_options() -> list[tuple[int, int, int]]:
+    # Most reads have no time limit, so the kernel has to notice a master that vanished without a word.
+    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6)):
+        if hasattr(socket, name):
+            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
+    return options
+
+
+def _proxy_for(url: str) -> str | None:
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host in ("localhost", "::1") or host.startswith("127."):
+        return None
+    proxy = getproxies().get(parts.scheme)
+    return None if proxy is None or proxy_bypass(f"{host}:{parts.port}") else proxy
