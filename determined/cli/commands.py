@@ -35,7 +35,7 @@ class UsageError(CliError):
         super().__init__(message, 2)
 
 
-class HelpShown(Exception):  # noqa: N818 - not an error
+class HelpShown(Exception):
     """Help was asked for and printed."""
 
 

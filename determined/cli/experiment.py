@@ -75,7 +75,9 @@ COMMAND = Command(
         Command("archive", "hide from lists", archive, (EXPERIMENTS,)),
         Command("unarchive", "show in lists again", unarchive, (EXPERIMENTS,)),
         Command("delete", "delete with everything that belongs to it", delete, (EXPERIMENT, YES)),
-        Command("download", "download the best checkpoints", download, (EXPERIMENT, _CKPT_DIR, _TOP, metric_choice, QUIET)),
+        Command(
+            "download", "download the best checkpoints", download, (EXPERIMENT, _CKPT_DIR, _TOP, metric_choice, QUIET)
+        ),
         Command("download-model-def", "download the model definition", download_model_def, (EXPERIMENT, _output_dir)),
         SET,
         LABEL,

@@ -137,9 +137,7 @@ def _step_table(steps: Mapping[int, Mapping[int, Step]], with_metrics: bool) -> 
     return headers, rows
 
 
-def _step_row(
-    trial_id: int, batches: int, step: Step, training: Sequence[str], validation: Sequence[str]
-) -> list[Any]:
+def _step_row(trial_id: int, batches: int, step: Step, training: Sequence[str], validation: Sequence[str]) -> list[Any]:
     saved = render.state(step.checkpoint) if step.checkpoint else ""
     validated = "COMPLETED" if step.validation else ""
     return [

@@ -78,9 +78,7 @@ def _preview(call: Call, policy: dict[str, int]) -> None:
     print(f"This policy deletes {len(found)} checkpoint(s).")
     if found:
         headers = ["Trial ID", "# of Batches", "State", f"Validation Metric ({answer['metric_name']})", "UUID"]
-        rows = [
-            [c.get(key) for key in ("trial_id", "batch_number", "state", "searcher_metric", "uuid")] for c in found
-        ]
+        rows = [[c.get(key) for key in ("trial_id", "batch_number", "state", "searcher_metric", "uuid")] for c in found]
         render.table(headers, rows)
 
 

@@ -60,7 +60,9 @@ def _each(call: Call, verb: str, done: str) -> None:
 
 def delete(call: Call) -> None:
     """Delete an experiment."""
-    question = "This deletes its logs, checkpoints and metrics for good; `det experiment archive` only hides it. Delete?"
+    question = (
+        "This deletes its logs, checkpoints and metrics for good; `det experiment archive` only hides it. Delete?"
+    )
     if not call.args.yes and not yes_or_no(question):
         print("Nothing was deleted.")
         return

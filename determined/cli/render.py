@@ -7,12 +7,12 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import timezone
 from pathlib import Path
 from typing import Any
 
 from determined.common.terminal import visible, visible_log
-from determined.common.util import sizeof_fmt
+from determined.common.util import parse_time, sizeof_fmt
 
 _UNBOUNDED = 100_000
 
@@ -112,7 +112,7 @@ def time(text: str | None) -> str | None:
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        moment = parse_time(text)
     except ValueError:
         return text
     return moment.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S%z")

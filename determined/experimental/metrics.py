@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from determined.common.api.session import Session
+from determined.common.util import parse_time
 from determined.wire.values import restore
 
 
@@ -41,11 +42,6 @@ class ValidationMetrics:
     steps_completed: int
     end_time: datetime
     metrics: dict[str, Any]
-
-
-def parse_time(text: str) -> datetime:
-    """A time as the master writes it."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def stream_training_metrics(session: Session, trial_ids: Sequence[int]) -> Iterator[TrainingMetrics]:

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from determined.common.api.session import Session
 
 _COUNTS = ("running", "queued", "idle", "completed", "errored", "canceled")
-_STYLES = {"COMPLETED": "green", "ERROR": "bold red", "CANCELED": "yellow", "PAUSED": "yellow", "RUNNING": "cyan"}
+_STYLES = {
+    "COMPLETED": "green",
+    "ERROR": "bold red",
+    "CANCELED": "yellow",
+    "PAUSED": "yellow",
+    "RUNNING": "cyan",
+    "ACTIVE": "cyan",
+}
 _REFRESHES_PER_S = 2
 _MAX_HPARAMS = 6
 
