@@ -83,7 +83,7 @@ def seal(
         log=log,
     )
     body = msgspec.json.encode(manifest)
-    sealed = _Sealed(FORMAT, hashlib.sha256(body).hexdigest(), msgspec.Raw(body))
+    sealed = _Sealed(FORMAT, _digest(FORMAT, body), msgspec.Raw(body))
     durable.write_file(folder / MANIFEST, msgspec.json.encode(sealed), "runner.state.manifest", sync=False)
     durable.sync_tree(folder, "runner.state.files")
     return manifest
@@ -110,18 +110,22 @@ def _unseal(folder: Path) -> Manifest:
         raise CorruptState(f"{MANIFEST} is a link, not the file that was saved")
     try:
         sealed = msgspec.json.decode(path.read_bytes(), type=_Sealed)
+        if _digest(sealed.format, bytes(sealed.body)) != sealed.sha256:
+            raise CorruptState(f"{MANIFEST} has changed since it was saved")
         if sealed.format > FORMAT:
             raise NewerFormat(
                 f"{path} has format {sealed.format}, this version reads up to {FORMAT}; "
                 "upgrade determined-search to go on with this search"
             )
-        if hashlib.sha256(sealed.body).hexdigest() != sealed.sha256:
-            raise CorruptState(f"{MANIFEST} has changed since it was saved")
         return msgspec.json.decode(sealed.body, type=Manifest)
     except OSError as e:
         raise CorruptState(f"{MANIFEST} cannot be read: {e.strerror or e}") from e
     except (msgspec.MsgspecError, ValueError) as e:
         raise CorruptState(f"{MANIFEST} is damaged: {e}") from e
+
+
+def _digest(number: int, body: bytes) -> str:
+    return hashlib.sha256(f"{number}\n".encode() + body).hexdigest()
 
 
 def _inventory(folder: Path) -> list[Part]:
