@@ -50,5 +50,3 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> 
     lines = [f"## {title}", "", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
     return "\n".join(lines) + "\n"
-
-

@@ -8,6 +8,7 @@ from pathlib import Path
 import determined as det
 
 info = det.get_cluster_info()
+assert info is not None, "this script runs as a trial"
 target = Path(info.trial.hparams["out"])
 text = json.dumps({"trial": info.trial.trial_id, "run": info.trial._trial_run_id, "token": info.session_token})
 temporary = target / f".{os.getpid()}"

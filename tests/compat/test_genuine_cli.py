@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from pathlib import Path
@@ -39,10 +41,10 @@ def test_create_follow_and_everything_there_is_to_read(master: LocalMaster, det:
     assert "followed" in det("e", "list").stdout
     assert "followed" in det("e", "list", "--all", "--csv").stdout
     described = json.loads(det("e", "describe", "--json", "--metrics", experiment).stdout)
-    assert described[0]["state"] == "STATE_COMPLETED"
-    trials = det("e", "list-trials", experiment, "--csv").stdout.splitlines()
-    assert len(trials) == 2
-    trial = re.findall(r"\d+", trials[1])[0]
+    assert described[0]["experiment"]["state"] == "STATE_COMPLETED"
+    [row] = csv.DictReader(io.StringIO(det("e", "list-trials", experiment, "--csv").stdout))
+    trial = row["Trial ID"]
+    assert json.loads(row["H-Params"]) == {"x": 0.5, "sleep": 0.0}
     assert "COMPLETED" in det("e", "list-checkpoints", experiment).stdout
     assert "COMPLETED" in det("e", "list-checkpoints", "--best", "1", experiment).stdout
     assert "hello from trial" in det("e", "logs", experiment).stdout

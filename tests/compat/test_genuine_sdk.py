@@ -44,9 +44,7 @@ def test_the_genuine_runner_finishes_asha_and_trials_resume_where_they_were(
 
 
 @pytest.mark.parametrize("fault", ["fail", "invalid", "leave"])
-def test_a_trial_that_ends_early_is_reported_once(
-    fault: str, master: LocalMaster, python: Run, tmp_path: Path
-) -> None:
+def test_a_trial_that_ends_early_is_reported_once(fault: str, master: LocalMaster, python: Run, tmp_path: Path) -> None:
     model = tmp_path / "model"
     model.mkdir()
     (model / "train.py").write_text((MODEL / "train.py").read_text().replace('hparams.get("' + fault + '")', "True"))

@@ -10,7 +10,6 @@ import pytest
 
 from determined.testing.cluster import LocalMaster
 
-
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 MODEL = Path(__file__).parent.parent / "model"
 

@@ -29,9 +29,7 @@ def write_config(
     """A configuration for tests/model; returns its path."""
     path = folder / f"{name}.yaml"
     text = json.dumps({"x": 0.5, **hparams})
-    path.write_text(
-        SINGLE.format(name=name, searcher=searcher, more=more, max_restarts=max_restarts, hparams=text)
-    )
+    path.write_text(SINGLE.format(name=name, searcher=searcher, more=more, max_restarts=max_restarts, hparams=text))
     return str(path)
 
 

@@ -36,7 +36,7 @@ if __name__ == "__main__":
     assert [c.uuid for c in trials[0].get_checkpoints()] == [best.uuid]
     training = list(client.stream_trials_training_metrics([trials[0].id]))
     assert len(training) == 1, training
-    assert training[0].avg_metrics["loss"] > 0.5
+    assert training[0].metrics["loss"] > 0.5
     paused = client.create_experiment({**CONFIG, "hyperparameters": {"x": 0.5, "sleep": 30}}, model)
     paused.await_first_trial()
     paused.pause()

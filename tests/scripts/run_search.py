@@ -4,8 +4,9 @@ import logging
 import pathlib
 import sys
 
-from determined import searcher
 from search_methods import Climb, Late, RandomSearch, SmallAsha
+
+from determined import searcher
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)

@@ -1,5 +1,6 @@
 """A random search and a small ASHA, written against the genuine SDK."""
 
+import json
 import random
 import uuid
 
@@ -153,3 +154,19 @@ class SmallAsha(searcher.SearchMethod):
 
     def progress(self, state):
         return len(self.rungs[0]) / self.max_trials
+
+    def save_method_state(self, path):
+        state = {
+            "rungs": [[[m, str(r)] for m, r in rung] for rung in self.rungs],
+            "promoted": [[str(r) for r in rung] for rung in self.promoted],
+            "rung_of": {str(r): rung for r, rung in self.rung_of.items()},
+            "closed": [str(r) for r in self.closed],
+        }
+        (path / "asha.json").write_text(json.dumps(state))
+
+    def load_method_state(self, path):
+        state = json.loads((path / "asha.json").read_text())
+        self.rungs = [[(m, uuid.UUID(r)) for m, r in rung] for rung in state["rungs"]]
+        self.promoted = [{uuid.UUID(r) for r in rung} for rung in state["promoted"]]
+        self.rung_of = {uuid.UUID(r): rung for r, rung in state["rung_of"].items()}
+        self.closed = {uuid.UUID(r) for r in state["closed"]}
