@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from determined.domain.ids import ExperimentId
-from determined.domain.states import ExperimentState, TrialState
+from determined.domain.states import ExperimentState
+from determined.engine.hold import Situation, hold_s
 from determined.engine.slots import SlotPool
-from determined.engine.trial import Trial
 from determined.errors import FailedPrecondition, StaleRun, Unavailable
 from determined.master.service.commit import Commits
 from determined.master.service.hub import Hub, Listener
@@ -16,14 +16,6 @@ from determined.master.service.ports import EventsAnswer, NextOperation, RunKey
 from determined.storage.protocol import Store
 
 EVENTS_WAIT_S = 60.0
-DECISION_WAIT_S = 60.0
-"""How long a trial's process waits for a search that is at work on its answer."""
-DETACHED_WAIT_S = 5.0
-"""The same when no search runner is attached."""
-CONTESTED_WAIT_S = 1.0
-"""The same when none is attached and another trial wants the slots."""
-LINGER_S = 2.0
-"""How long an idle process is kept after the search has answered without work for it, if nobody wants its slots."""
 ATTACHED_FOR_S = 10.0
 """A search runner counts as attached for so long after its last poll."""
 
@@ -86,7 +78,7 @@ class Waits:
                 if not trial.complete:
                     await self._settle(lane)
                     return NextOperation(trial.length or 0, completed=False)
-                left = self._hold(lane, trial, run, started)
+                left = hold_s(trial, self._situation(lane, run, started))
                 if left <= 0.0 or not await news.wait(left):
                     await self._settle(lane)
                     return NextOperation(trial.length or 0, completed=trial.complete)
@@ -96,19 +88,16 @@ class Waits:
         if lane.tail is not None and not lane.tail.done():
             await asyncio.shield(lane.tail)
 
-    def _hold(self, lane: Lane, trial: Trial, run: RunKey, started: float) -> float:
-        """How much longer a process without work should be kept waiting, in seconds; 0 for not at all."""
-        if trial.closed or trial.state is not TrialState.ACTIVE or trial.completion is None:
-            return 0.0
-        if trial.run is None or trial.run.preempted:
-            return 0.0
-        contested = self.pool.others_waiting(run.trial_id, run.run_id)
-        if lane.answered >= trial.completion.event_id:
-            return 0.0 if contested else max(lane.answered_at, started) + LINGER_S - _now()
-        attached = not lane.is_custom or lane.polls > 0 or _now() - lane.polled_at < ATTACHED_FOR_S
-        if attached:
-            return started + DECISION_WAIT_S - _now()
-        return started + (CONTESTED_WAIT_S if contested else DETACHED_WAIT_S) - _now()
+    def _situation(self, lane: Lane, run: RunKey, asked_at: float) -> Situation:
+        now = _now()
+        return Situation(
+            now=now,
+            asked_at=asked_at,
+            answered=lane.answered,
+            answered_at=lane.answered_at,
+            attached=not lane.is_custom or lane.polls > 0 or now - lane.polled_at < ATTACHED_FOR_S,
+            contested=self.pool.others_waiting(run.trial_id, run.run_id),
+        )
 
     async def preemption(self, run: RunKey, timeout_s: float) -> bool:
         """See ``Service.preemption``."""
