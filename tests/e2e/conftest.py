@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from determined.testing.cluster import LocalMaster
-
-SCRIPTS = Path(__file__).parent.parent / "scripts"
-MODEL = Path(__file__).parent.parent / "model"
+from tests.e2e.support import MODEL, command_of
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +24,4 @@ def model() -> Path:
 
 @pytest.fixture
 def search_command() -> Callable[..., list[str]]:
-    """The command that runs a search of tests/scripts with our runner."""
-
-    def command(method: str, model: Path, searcher_dir: Path) -> list[str]:
-        return [sys.executable, str(SCRIPTS / "run_search.py"), method, str(model), str(searcher_dir)]
-
-    return command
+    return command_of

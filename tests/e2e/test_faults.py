@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
 
 from determined.common.api.session import Session
-from determined.testing.cluster import LocalMaster
-from tests.e2e.support import created, trials_of, until_over, until_running, write_config
+from determined.testing.cluster import LocalMaster, MasterFailed
+from tests.e2e.support import (
+    SCRIPTS,
+    created,
+    started_experiment,
+    trials_of,
+    until_logged,
+    until_over,
+    until_running,
+    write_config,
+)
 
 Command = Callable[..., list[str]]
 
@@ -33,14 +47,10 @@ def test_a_killed_runner_is_run_again_and_the_same_experiment_completes(
     with LocalMaster(tmp_path / "m") as master, master.session() as session:
         command = search_command("asha", slow_copy(model, tmp_path / "model", 0.05), tmp_path / "searcher")
         for _ in range(3):
-            runner = subprocess.Popen(command, env=master.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            if not experiments(session):
-                watch = tmp_path / "searcher" / "experiment_id.txt"
-                until_file(watch)
-            [experiment] = experiments(session)
-            until_running(session, experiment)
-            runner.send_signal(signal.SIGKILL)
-            runner.wait()
+            with subprocess.Popen(command, env=master.env, stderr=subprocess.PIPE, text=True) as runner:
+                experiment = started_experiment(runner)
+                until_running(session, experiment)
+                runner.send_signal(signal.SIGKILL)
         done = master.run(command)
         assert done.returncode == 0, done.stderr
         assert f"experiment={experiment} " in done.stdout
@@ -51,39 +61,31 @@ def test_a_killed_runner_is_run_again_and_the_same_experiment_completes(
         assert [t["restarts"] for t in trials] == [0] * 6
 
 
-def until_file(path: Path) -> None:
-    """Wait until a file exists: a directory watch would need a dependency for one test."""
-    import os
-    import select
-
-    parent = path.parent
-    while not path.exists():
-        select.select([], [], [], 0.02)
-        os.sched_yield()
-        assert parent.parent.exists()
-
-
 def test_a_killed_master_finds_its_trials_again_with_the_same_pids(tmp_path: Path, model: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
     with LocalMaster(tmp_path / "m") as master:
-        config = write_config(tmp_path, searcher="random", more=", max_trials: 4", sleep=0.5)
+        config = write_config(tmp_path, searcher="random", more=", max_trials: 4", gate=str(gate))
         experiment = created(master.det("e", "create", config, str(model)).stdout)
         with master.session() as session:
             until_running(session, experiment, 2)
+            running = trials_of(session, experiment)[:2]
+            for trial in running:
+                until_logged(session, trial["id"], "hello from trial")
         before = {p.pid for p in master.trial_processes()}
-        assert before
         for _ in range(2):
             master.kill()
             master.start()
-        with master.session() as session:
-            until_running(session, experiment, 1)
-            assert {p.pid for p in master.trial_processes()} & before
+            assert {p.pid for p in master.trial_processes()} == before
+        with gate.open("w"), master.session() as session:
             assert until_over(session, experiment) == "STATE_COMPLETED"
             trials = trials_of(session, experiment)
             assert [t["restarts"] for t in trials] == [0] * 4
-            logs = "".join(
-                line["result"]["message"] for line in session.stream(f"/api/v1/trials/{trials[0]['id']}/logs")
-            )
-        assert logs.count("hello from trial") == 1
+            for trial in running:
+                log = "".join(
+                    line["result"]["message"] for line in session.stream(f"/api/v1/trials/{trial['id']}/logs")
+                )
+                assert log.count("hello from trial") == 1
 
 
 def test_a_trial_that_ends_while_the_master_is_down_is_not_run_again(tmp_path: Path, model: Path) -> None:
@@ -93,7 +95,8 @@ def test_a_trial_that_ends_while_the_master_is_down_is_not_run_again(tmp_path: P
         (script / "train.py").write_text("import time\nprint('begun', flush=True)\ntime.sleep(1.5)\nprint('done')\n")
         experiment = created(master.det("e", "create", write_config(tmp_path), str(script)).stdout)
         with master.session() as session:
-            until_running(session, experiment)
+            # Before its first line a run still needs the master.
+            until_logged(session, until_trial(session, experiment)["id"], "begun")
         processes = master.trial_processes()
         master.kill()
         for process in processes:
@@ -108,11 +111,54 @@ def test_a_trial_that_ends_while_the_master_is_down_is_not_run_again(tmp_path: P
         assert sum("done" in line for line in logs) == 1
 
 
+REMOTE = """
+name: searcher
+entrypoint: python3 run_remote.py
+searcher: {name: single, metric: validation_loss, max_length: 1000}
+resources: {slots_per_trial: 0}
+max_restarts: 5
+"""
+
+
+def test_a_killed_remote_runner_goes_on_with_the_search_that_it_had_begun(tmp_path: Path, model: Path) -> None:
+    context = tmp_path / "context"
+    context.mkdir()
+    slow_copy(model, context / "model", 0.05)
+    for name in ("search_methods.py", "run_remote.py"):
+        (context / name).write_text((SCRIPTS / name).read_text())
+    (tmp_path / "searcher.yaml").write_text(REMOTE)
+    with LocalMaster(tmp_path / "m") as master, master.session() as session:
+        outer = created(master.det("e", "create", str(tmp_path / "searcher.yaml"), str(context)).stdout)
+        for run in (1, 2):
+            trial = until_trial(session, outer)
+            until_logged(session, trial["id"], "the search of experiment", run)
+            inner = max(experiments(session))
+            until_running(session, inner)
+            for process in processes_of(master, f"{trial['taskId']}.{run}"):
+                process.kill()
+        assert until_over(session, outer) == "STATE_COMPLETED"
+        assert experiments(session) == [outer, inner]
+        assert until_over(session, inner) == "STATE_COMPLETED"
+        trials = trials_of(session, inner)
+        assert [t["state"] for t in trials] == ["STATE_COMPLETED"] * 6
+        assert [t["restarts"] for t in trials] == [0] * 6
+        assert trials_of(session, outer)[0]["restarts"] == 2
+
+
+def until_trial(session: Session, experiment_id: int) -> dict[str, Any]:
+    """Wait for the first trial."""
+    for line in session.stream(f"/api/v1/experiments/{experiment_id}/watch", {"follow": True}):
+        if line["result"]["trials"]["total"]:
+            return trials_of(session, experiment_id)[0]
+    raise AssertionError(f"experiment {experiment_id} ended without a trial")
+
+
+def processes_of(master: LocalMaster, allocation_id: str) -> list[psutil.Process]:
+    """The processes of one run."""
+    return [p for p in master.trial_processes() if p.environ()["DET_ALLOCATION_ID"] == allocation_id]
+
+
 def test_a_second_master_on_the_same_data_is_refused(tmp_path: Path) -> None:
-    import pytest
-
-    from determined.testing.cluster import MasterFailed
-
     with LocalMaster(tmp_path / "m") as master:
         second = LocalMaster(tmp_path / "m")
         with pytest.raises(MasterFailed, match="another master runs on"):

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from determined.testing.cluster import LocalMaster
-from tests.e2e.support import created, state_of, trials_of, until_over, until_running, write_config
-
-
-def events_of(master: LocalMaster, experiment_id: int) -> list[dict[str, Any]]:
-    """Every event that an experiment ever queued, read from the data base of the master."""
-    import sqlite3
-
-    with sqlite3.connect(f"file:{master.data / 'master.db'}?mode=ro", uri=True) as db:
-        rows = db.execute(
-            "SELECT body FROM searcher_events WHERE experiment_id = ? ORDER BY id", (experiment_id,)
-        ).fetchall()
-    db.close()
-    return [json.loads(body) for (body,) in rows]
-
-
-def kinds(events: list[dict[str, Any]]) -> Counter[str]:
-    return Counter(key for event in events for key in event if key != "id")
+from tests.e2e.support import created, events_of, kinds, state_of, trials_of, until_over, until_running, write_config
 
 
 def submit(master: LocalMaster, model: Path, config: str) -> int:
@@ -159,7 +141,7 @@ def test_a_waiting_experiment_says_what_it_waits_for(master: LocalMaster, model:
 
 
 def test_the_same_script_runs_alone(model: Path, master: LocalMaster) -> None:
-    script = "import sys; sys.argv = ['x']\nfrom determined import core\n"
-    script += "with core.init() as c:\n    print([op.length for op in c.searcher.operations()]) if False else None\n"
+    script = "from determined import core\nwith core.init() as context:\n    "
+    script += "for op in context.searcher.operations():\n        print(op.length)\n        op.report_completed(0.5)\n"
     done = master.run([sys.executable, "-c", script])
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr

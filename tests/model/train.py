@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from pathlib import Path
 
 import determined as det
 
@@ -19,6 +20,9 @@ def main() -> None:
             print(f"begins after {steps}", flush=True)
         for op in context.searcher.operations():
             print(f"hello from trial {info.trial.trial_id}, pid {os.getpid()}, training to {op.length}", flush=True)
+            if "gate" in hparams:
+                # A named pipe: whoever reads it waits here until the test opens it for writing.
+                Path(hparams["gate"]).open().close()
             for part in range(1, 6):
                 if context.preempt.should_preempt():
                     return

@@ -1,16 +1,17 @@
-"""Run a search with the genuine LocalSearchRunner: run_search.py METHOD MODEL_DIR SEARCHER_DIR."""
+"""Run a search with the LocalSearchRunner that is installed: run_search.py METHOD MODEL_DIR SEARCHER_DIR."""
 
 import logging
 import pathlib
 import sys
 
-from search_methods import Climb, Late, RandomSearch, SmallAsha
+from search_methods import Climb, Faults, Late, RandomSearch, SmallAsha
 
 from determined import searcher
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    method = {"random": RandomSearch, "asha": SmallAsha, "climb": Climb, "late": Late}[sys.argv[1]]()
+    methods = {"random": RandomSearch, "asha": SmallAsha, "climb": Climb, "late": Late, "faults": Faults}
+    method = methods[sys.argv[1]]()
     model = pathlib.Path(sys.argv[2])
     runner = searcher.LocalSearchRunner(method, searcher_dir=pathlib.Path(sys.argv[3]))
     experiment_id = runner.run(str(model / "config.yaml"), model_dir=str(model))

@@ -1,4 +1,4 @@
-"""A random search and a small ASHA, written against the genuine SDK."""
+"""Search methods for tests; they use only what the genuine SDK has too."""
 
 import json
 import random
@@ -94,6 +94,24 @@ class Late(searcher.SearchMethod):
 
     def progress(self, state):
         return len(state.trials_closed) / 2
+
+
+class Faults(RandomSearch):
+    """One trial for each way to end, all closed at once; the search goes on until every one of them is over."""
+
+    ways = ({}, {"fail": True}, {"invalid": True}, {"leave": True}, {"sleep": 600})
+
+    def __init__(self):
+        super().__init__(max_trials=len(self.ways), length=20)
+
+    def initial_operations(self, _):
+        ops = []
+        for number, way in enumerate(self.ways, 1):
+            rid = uuid.UUID(int=number)
+            ops.append(searcher.Create(request_id=rid, hparams={"x": 0.5, **way}, checkpoint=None))
+            ops.append(searcher.ValidateAfter(request_id=rid, length=self.length))
+            ops.append(searcher.Close(request_id=rid))
+        return ops
 
 
 class SmallAsha(searcher.SearchMethod):
