@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from determined.common.terminal import visible
@@ -29,6 +30,8 @@ _STYLES = {
 }
 _REFRESHES_PER_S = 2
 _MAX_HPARAMS = 6
+_COUNTS_EVERY_S = 10.0
+"""Without a terminal, a line for nothing but changed counts of trials is printed at most so often."""
 
 
 class ProgressView:
@@ -36,9 +39,10 @@ class ProgressView:
 
     Args:
         console: where to show it; standard error by default, so that standard output stays for results.
+        clock: seconds that never go back.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         if console is None:
             from rich.console import Console as NewConsole
 
@@ -47,7 +51,9 @@ class ProgressView:
         self._live: Live | None = None
         self._last: Summary | None = None
         self._shown: tuple[object, ...] = ()
-        self._begin = time.monotonic()
+        self._clock = clock
+        self._begin = clock()
+        self._printed_at = float("-inf")
 
     def __enter__(self) -> ProgressView:
         if self.console.is_terminal:
@@ -70,12 +76,14 @@ class ProgressView:
         if self._live is not None:
             self._live.refresh()
             return
-        if (change := _notable(summary)) != self._shown:
-            self._shown = change
+        now = self._clock()
+        change = _notable(summary)
+        if change[:-1] != self._shown[:-1] or (change != self._shown and now - self._printed_at >= _COUNTS_EVERY_S):
+            self._shown, self._printed_at = change, now
             self.console.print(describe(summary), markup=False, highlight=False, soft_wrap=True)
 
     def _render(self) -> RenderableType:
-        return "" if self._last is None else _table(self._last, time.monotonic() - self._begin)
+        return "" if self._last is None else _table(self._last, self._clock() - self._begin)
 
 
 def follow_experiment(
@@ -118,10 +126,10 @@ def describe(summary: Summary) -> str:
 
 
 def _notable(summary: Summary) -> tuple[object, ...]:
-    """What is worth a new line when it changes; progress counts in tenths."""
+    """What is worth a new line when it changes, the least important last; progress counts in tenths."""
     tenths = None if summary.progress is None else int(summary.progress * 10)
     best = (summary.best_trial_id, repr(summary.best_metric))
-    return (summary.state, tenths, summary.trials, best, summary.waiting_for, summary.message)
+    return (summary.state, tenths, best, summary.waiting_for, summary.message, summary.trials)
 
 
 def _table(summary: Summary, elapsed_s: float) -> RenderableType:

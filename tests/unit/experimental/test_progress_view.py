@@ -53,7 +53,7 @@ def output(console: Console) -> str:
     return console.file.getvalue()
 
 
-def test_without_a_terminal_there_is_one_line_per_change(peer: HttpPeer, session: Session) -> None:
+def test_without_a_terminal_there_is_one_line_per_change_that_matters(peer: HttpPeer, session: Session) -> None:
     peer.on(
         "GET",
         f"{E}/watch",
@@ -73,6 +73,20 @@ def test_without_a_terminal_there_is_one_line_per_change(peer: HttpPeer, session
         "experiment 5 RUNNING 0% | trials: 1 (1 running)",
         "experiment 5 RUNNING 50% | trials: 1 (1 completed) | best: loss 0.123457 (trial 9)",
         "experiment 5 COMPLETED 100% | trials: 1 (1 completed) | best: loss 0.123457 (trial 9)",
+    ]
+
+
+def test_changed_counts_alone_make_a_line_only_now_and_then() -> None:
+    console, now = plain(), [0.0]
+    with ProgressView(console, clock=lambda: now[0]) as view:
+        for at, running, completed in ((0, 1, 0), (1, 2, 0), (9, 2, 1), (10, 2, 2), (11, 2, 3), (12, 2, 4)):
+            now[0] = float(at)
+            view.update(Summary(5, state="ACTIVE", trials=TrialCounts(running + completed, 0, running, 0, completed)))
+        view.update(Summary(5, state="PAUSED", trials=TrialCounts(6, 0, 0, 2, 4)))
+    assert output(console).splitlines() == [
+        "experiment 5 ACTIVE | trials: 1 (1 running)",
+        "experiment 5 ACTIVE | trials: 4 (2 running, 2 completed)",
+        "experiment 5 PAUSED | trials: 6 (2 idle, 4 completed)",
     ]
 
 

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from determined.domain.config import ConfigDefaults, parse_config
+from determined.domain.events import ExitCause
+from determined.domain.hparams import Categorical, Double, Int, Space
+from determined.domain.operations import Shutdown
+from determined.domain.search_method import SearchMethod
+from determined.errors import InvalidConfig
+from determined.methods.grid import GridSearch
+from determined.methods.random import RandomSearch
+from determined.methods.registry import HOSTED, make_method
+from determined.methods.single import SingleSearch
+from tests.unit.methods.small_search import SmallSearch, draw
+
+SPACE = Space.of({"lr": Double(0, 1, 2), "size": Int(1, 3, 3), "act": Categorical(("relu", "tanh"))})
+DEFAULTS = ConfigDefaults(checkpoint_storage={"type": "shared_fs", "host_path": "/c"}, name="n", seed=1)
+
+
+def random_search(max_trials: int = 6, max_concurrent: int = 2) -> SearchMethod:
+    return RandomSearch(SPACE, 10, max_trials, max_concurrent, draw)
+
+
+def grid_search(max_concurrent: int = 2) -> SearchMethod:
+    return GridSearch(SPACE, 10, max_concurrent, draw)
+
+
+def single_search() -> SearchMethod:
+    return SingleSearch(SPACE, 10, draw)
+
+
+def only(numbers: set[int], cause: ExitCause) -> Callable[[int, Mapping[str, Any]], ExitCause | None]:
+    return lambda number, hparams: cause if number in numbers else None
+
+
+@pytest.mark.parametrize(("method", "trials"), [(random_search, 6), (grid_search, 12), (single_search, 1)])
+@pytest.mark.parametrize("reload", [False, True], ids=["in one life", "reloaded after each event"])
+def test_a_search_tries_its_points_and_ends_completed(
+    method: Callable[[], SearchMethod], trials: int, reload: bool
+) -> None:
+    search = SmallSearch(method).run(reload)
+    assert len(search.hparams) == trials
+    assert search.shutdown == Shutdown()
+    assert search.progress[-1] == 1.0
+    assert all(a <= b for a, b in itertools.pairwise(search.progress))
+
+
+@pytest.mark.parametrize(("limit", "most"), [(1, 1), (2, 2), (5, 5), (0, 6), (50, 6)])
+def test_no_more_trials_than_allowed_are_open_at_once(limit: int, most: int) -> None:
+    assert SmallSearch(lambda: random_search(max_concurrent=limit)).run().most == most
+
+
+def test_a_grid_visits_each_point_once_from_its_end() -> None:
+    search = SmallSearch(grid_search).run()
+    points = [(h["act"], h["lr"], h["size"]) for h in search.hparams]
+    assert points == list(reversed(list(itertools.product(("relu", "tanh"), (0.0, 1.0), (1, 2, 3)))))
+
+
+def test_the_seed_decides_the_points_of_a_random_search() -> None:
+    first, second = (SmallSearch(random_search).run().hparams for _ in range(2))
+    assert first == second
+    assert len({h["lr"] for h in first}) == 6
+
+
+def test_an_invalid_point_of_a_random_search_is_replaced() -> None:
+    search = SmallSearch(random_search, only({0, 3}, ExitCause.INVALID_HP)).run()
+    assert len(search.hparams) == 8
+    assert search.shutdown == Shutdown()
+    assert search.progress[-1] == 1.0
+
+
+@pytest.mark.parametrize(("method", "trials"), [(grid_search, 12), (single_search, 1)])
+def test_an_invalid_point_of_other_searches_counts_as_done(method: Callable[[], SearchMethod], trials: int) -> None:
+    search = SmallSearch(method, only({0}, ExitCause.INVALID_HP)).run()
+    assert len(search.hparams) == trials
+    assert search.shutdown == Shutdown()
+
+
+@pytest.mark.parametrize("cause", list(ExitCause))
+def test_one_bad_trial_among_many_ends_completed(cause: ExitCause) -> None:
+    assert SmallSearch(random_search, only({1}, cause)).run().shutdown == Shutdown()
+
+
+def test_a_search_whose_trials_all_failed_ends_as_failed() -> None:
+    ended = SmallSearch(random_search, only(set(range(6)), ExitCause.ERRORED)).run().shutdown
+    assert ended == Shutdown(failure=True, reason="every trial failed")
+
+
+def test_a_search_whose_trials_were_all_killed_ends_as_cancelled() -> None:
+    ended = SmallSearch(random_search, only(set(range(6)), ExitCause.KILLED)).run().shutdown
+    assert ended == Shutdown(cancel=True)
+
+
+@pytest.mark.parametrize(
+    ("searcher", "kind"),
+    [
+        ({"name": "single", "max_length": 10}, SingleSearch),
+        ({"name": "random", "max_length": 10, "max_trials": 3}, RandomSearch),
+        ({"name": "grid", "max_length": 10}, GridSearch),
+    ],
+)
+def test_a_configuration_names_its_method(searcher: Mapping[str, Any], kind: type[SearchMethod]) -> None:
+    method = make_method(configured(searcher), draw)
+    assert type(method) is kind
+    assert searcher["name"] in HOSTED
+
+
+def test_a_searcher_that_the_master_does_not_host_is_refused_by_name() -> None:
+    with pytest.raises(InvalidConfig, match="'custom' is not available"):
+        make_method(configured({"name": "custom"}), draw)
+
+
+def configured(searcher: Mapping[str, Any]) -> Any:
+    source = {"entrypoint": "true", "hyperparameters": {"x": 1}, "searcher": {"metric": "loss", **searcher}}
+    return parse_config(source, DEFAULTS)
