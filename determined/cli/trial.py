@@ -12,6 +12,7 @@ from determined.cli.commands import Command
 from determined.cli.experiment_list import fetch
 from determined.cli.experiment_verbs import print_trial_logs
 from determined.cli.options import (
+    JSON,
     QUIET,
     TABLE,
     TRIAL,
@@ -23,6 +24,7 @@ from determined.cli.options import (
     option,
     pages,
 )
+from determined.common.terminal import visible
 
 Json = Mapping[str, Any]
 
@@ -66,6 +68,16 @@ def logs(call: Call) -> None:
     print_trial_logs(call, call.args.trial_id, log_filter(call.args), call.args.json)
 
 
+def story(call: Call) -> None:
+    """Tell what was asked of a trial, why, and what it did."""
+    answer = call.session.get(f"/api/v1/trials/{call.args.trial_id}/story")
+    if call.args.json:
+        render.print_json(answer)
+        return
+    for sentence in answer["sentences"]:
+        print(visible(sentence))
+
+
 def kill(call: Call) -> None:
     """End trials at once."""
     for trial_id in call.args.trial_ids:
@@ -105,6 +117,7 @@ COMMAND = Command(
     commands=(
         Command("describe", "show a trial in detail", describe, (TRIAL, _METRICS, TABLE, pages(1000))),
         Command("logs", "print the log", logs, (TRIAL, log_options)),
+        Command("story", "tell what was asked of it, why, and what it did", story, (TRIAL, JSON)),
         Command("kill", "end at once", kill, (_TRIALS,)),
         Command("download", "download a checkpoint", download, (TRIAL, _WHICH, _FOLDER, metric_choice, QUIET)),
     ),

@@ -81,6 +81,12 @@ class TrialAnswer(Answer, frozen=True, kw_only=True):
     trial: TrialJson
 
 
+class StoryAnswer(Answer, frozen=True, kw_only=True):
+    """The life of a trial in sentences, in order."""
+
+    sentences: list[str]
+
+
 class TrialsAnswer(Answer, frozen=True, kw_only=True):
     """A page of trials."""
 

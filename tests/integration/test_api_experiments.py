@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import tarfile
 import zipfile
 from typing import Any
@@ -260,6 +261,25 @@ async def test_a_trial_is_shown_with_its_best_and_latest_reports(m: Rig) -> None
     assert experiment["trialIds"] == [t.trial]
     assert experiment["bestTrialSearcherMetric"] == 0.25
     assert first
+
+
+@served
+async def test_a_trial_tells_its_story_with_the_reasons_of_the_search(m: Rig) -> None:
+    number = await m.create()
+    t = await m.start_trial(number)
+    other = await m.start_trial(number, 2)
+    await t.report("validation", 100, {"loss": 0.5})
+    await t.post(f"/v1/trials/{t.trial}/searcher/completed_operation", {"op": {"length": 100}, "searcherMetric": 0.5})
+    close = {"closeTrial": {"requestId": request_id(1), "reason": "not among the best"}}
+    ok(await m.operate(number, None, close))
+    told = (await m.get(f"/v1/trials/{t.trial}/story"))["sentences"]
+    without_times = [re.sub(r"After [0-9.]+ s ", "", sentence) for sentence in told]
+    assert without_times[0] == '1. the search method created it with {"x": 1}.'
+    assert "1. the search method closed it (not among the best)."[3:] in without_times[-1]
+    assert [s.partition(". ")[0] for s in told] == [str(i) for i in range(1, len(told) + 1)]
+    assert not any("run 2" in s for s in told)
+    assert len((await other.get(f"/v1/trials/{other.trial}/story"))["sentences"]) < len(told)
+    refused(await m.call("GET", "/v1/trials/99/story"), 404)
 
 
 @served

@@ -11,7 +11,7 @@ import msgspec
 from determined.domain.facts import Verb
 from determined.domain.ids import ExperimentId, RunId, TrialId
 from determined.domain.operations import Operation
-from determined.domain.records import Experiment, LogRecord, User
+from determined.domain.records import Experiment, LogRecord, Trial, User
 from determined.storage.protocol import LogFilter
 
 
@@ -162,6 +162,9 @@ class Service(Protocol):
 
     def experiment_wire_state(self, experiment: Experiment) -> str:
         """The state with its sub-state: QUEUED, STARTING or RUNNING instead of ACTIVE; no prefix."""
+
+    async def story(self, trial: Trial) -> list[str]:
+        """The life of a trial in sentences."""
 
     # Streams
     def follow_logs(self, trial_id: TrialId, where: LogFilter) -> AsyncIterator[Sequence[LogRecord]]:

@@ -12,7 +12,7 @@ from determined.domain import facts
 from determined.domain.facts import Verb
 from determined.domain.ids import ExperimentId, TrialId
 from determined.domain.operations import Create, Operation
-from determined.domain.records import Experiment, LogRecord, User
+from determined.domain.records import Experiment, LogRecord, Trial, User
 from determined.domain.states import CheckpointState, ExperimentState, RunPhase
 from determined.engine import effects as fx
 from determined.engine.experiment import AlreadyAnswered
@@ -374,6 +374,10 @@ class MasterService:
         return best.value
 
     # Streams
+
+    async def story(self, trial: Trial) -> list[str]:
+        """The life of a trial in sentences."""
+        return await self.views.story(trial)
 
     def follow_logs(self, trial_id: TrialId, where: LogFilter) -> AsyncIterator[Sequence[LogRecord]]:
         """A trial's log as it grows."""

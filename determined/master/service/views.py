@@ -8,16 +8,20 @@ from typing import Any
 
 import msgspec
 
+from determined.domain.facts import Fact
 from determined.domain.ids import ExperimentId, TrialId
-from determined.domain.records import Experiment, LogRecord
+from determined.domain.records import Experiment, JournalRow, LogRecord, Trial
 from determined.domain.states import ExperimentState, RunPhase, TrialState
 from determined.engine.slots import SlotPool
+from determined.engine.story import story
 from determined.master.service.commit import Commits
 from determined.master.service.hub import Hub
 from determined.master.service.lane import Lane
 from determined.storage.protocol import LogFilter, Order, Page, Store
+from determined.wire import journal
 
 LINES_AT_ONCE = 1000
+FACTS_AT_ONCE = 1000
 MOST_SUMMARIES_A_SECOND = 5
 
 
@@ -43,6 +47,16 @@ class Views:
                 if over or self.hub.closed:
                     return
                 await news.wait()
+
+    async def story(self, trial: Trial) -> list[str]:
+        """See ``Service.story``."""
+        history: list[Fact] = []
+        after = 0
+        while rows := await self.store.read_journal(trial.experiment_id, after, FACTS_AT_ONCE):
+            # Off the loop: a long search has a long journal.
+            history += await asyncio.to_thread(_told_by, rows, trial.id)
+            after = rows[-1].seq
+        return await asyncio.to_thread(story, history, trial.id)
 
     async def watch(self, experiment_id: ExperimentId, follow: bool) -> AsyncIterator[Mapping[str, Any]]:
         """See ``Service.watch``."""
@@ -100,6 +114,12 @@ class Views:
             if trial.run is not None and trial.run.phase is RunPhase.QUEUED:
                 return self.pool.explain(trial.id, trial.run.run_id)
         return ""
+
+
+def _told_by(rows: Sequence[JournalRow], trial_id: TrialId) -> list[Fact]:
+    """The facts that are about a trial, or about the search as a whole."""
+    facts = [journal.from_row(row) for row in rows]
+    return [fact for fact in facts if getattr(fact, "trial_id", trial_id) == trial_id]
 
 
 _END_STATES = {

@@ -449,6 +449,17 @@ def test_trials_are_killed(peer: HttpPeer, capsys: Capture) -> None:
     assert capsys.readouterr().out == "Killed trial 3\n"
 
 
+def test_a_trial_tells_its_story(peer: HttpPeer, capsys: Capture) -> None:
+    sentences = ["1. After 0.0 s it was created.", "2. After 1.0 s it \x1b[31mended."]
+    peer.on("GET", f"{V1}/trials/3/story", {"sentences": sentences})
+    assert main(["t", "story", "3"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[0] == sentences[0]
+    assert "\x1b" not in shown
+    assert main(["t", "story", "3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"sentences": sentences}
+
+
 def test_login_reads_a_password_from_a_pipe(peer: HttpPeer, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("secret\n"))
     peer.on("POST", f"{V1}/auth/logout", {})

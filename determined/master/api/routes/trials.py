@@ -38,6 +38,13 @@ async def get_trial(call: Call) -> Handled:
     return wire.TrialAnswer(trial=(await _shown(call, [trial]))[0])
 
 
+@routes.add("GET", "/v1/trials/{trial_id}/story", access=Access.RUN, answer=wire.StoryAnswer)
+async def tell_story(call: Call) -> Handled:
+    """Tell what was asked of a trial, why, and what it did."""
+    trial = await readable_trial(call, call.trial_id)
+    return wire.StoryAnswer(sentences=await call.service.story(trial))
+
+
 @routes.add(
     "GET",
     "/v1/experiments/{experiment_id}/trials",
