@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bench.support import Check, Section, table
 from determined.domain import facts
 from determined.domain.facts import Fact
 from determined.domain.ids import ExperimentId, RunId, TrialId
@@ -128,20 +129,23 @@ def _run(trials: int) -> Result:
     return Result(trials, len(chunks) * CHUNK, effects, sum(chunks), ratio, time.process_time() - mark)
 
 
-def main() -> int:
-    """Print a table; the exit code says whether the targets are met."""
-    print(f"{'trials':>8} {'facts':>10} {'effects':>10} {'facts/s':>10} {'last/first tenth':>17} {'shutdown':>12}")
-    met = True
-    for trials in (1_000, 10_000, 100_000):
+def main(quick: bool = False) -> Section:
+    """Measure."""
+    rows, checks = [], []
+    figures: dict[str, float] = {}
+    for trials in (1_000, 10_000) if quick else (1_000, 10_000, 100_000):
         r = measure(trials)
-        met = met and r.per_second >= TARGET_PER_S and r.ratio <= FLAT_WITHIN
-        print(
-            f"{r.trials:8} {r.facts:10} {r.effects:10} {r.per_second:10.0f} {r.ratio:17.2f} {r.end_s * 1000:9.1f} ms",
-            flush=True,
-        )
-    print(f"target: at least {TARGET_PER_S} facts/s, ratio at most {FLAT_WITHIN}: {'met' if met else 'MISSED'}")
-    return 0 if met else 1
+        rows.append([trials, r.facts, f"{r.per_second:.0f}", f"{r.ratio:.2f}", f"{r.end_s * 1000:.1f}"])
+        figures |= {f"facts_per_s_at_{trials}": r.per_second, f"last_to_first_at_{trials}": r.ratio}
+        checks += [
+            Check(f"at least {TARGET_PER_S} facts/s at {trials} trials", r.per_second, r.per_second >= TARGET_PER_S),
+            Check(f"last tenth within {FLAT_WITHIN}x of the first at {trials}", r.ratio, r.ratio <= FLAT_WITHIN),
+        ]
+    head = ["trials", "facts", "facts/s", "last tenth / first tenth, time per fact", "shutdown of all, ms"]
+    return Section("engine", table("Engine", head, rows), figures, checks)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    section = main()
+    print(section)
+    sys.exit(not section.met)

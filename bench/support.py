@@ -1,16 +1,46 @@
-"""What the benchmarks share: a master, a way to submit, and tables."""
+"""What the benchmarks share: a master, a way to submit, tables, and targets."""
 
 from __future__ import annotations
 
 import json
-import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from determined.testing.cluster import LocalMaster
 
 MODEL = Path(__file__).parent / "model"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A target, the figure that was measured, and whether it meets the target."""
+
+    target: str
+    figure: float
+    met: bool
+
+    def __str__(self) -> str:
+        return f"{'met' if self.met else 'MISSED'}: {self.target} ({self.figure:.4g})"
+
+
+@dataclass(frozen=True)
+class Section:
+    """What one benchmark has to say: a table for people, figures for comparisons, targets."""
+
+    name: str
+    text: str
+    figures: Mapping[str, float]
+    checks: Sequence[Check] = field(default_factory=tuple)
+
+    @property
+    def met(self) -> bool:
+        """Whether all targets are met."""
+        return all(check.met for check in self.checks)
+
+    def __str__(self) -> str:
+        return self.text + "".join(f"\n{check}" for check in self.checks) + "\n"
 
 
 def config(entrypoint: str, searcher: dict[str, Any], **hparams: Any) -> dict[str, Any]:
@@ -34,15 +64,19 @@ def submit(master: LocalMaster, settings: dict[str, Any]) -> int:
     return int(done.stdout.split()[-1])
 
 
+def wait_until_over(master: LocalMaster, experiment_id: int) -> str:
+    """The final state of an experiment; told by the master, not asked for again and again."""
+    state = ""
+    with master.session() as session:
+        for line in session.stream(f"/api/v1/experiments/{experiment_id}/watch", {"follow": True}):
+            state = line["result"]["state"]
+    return state
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     """The value below which this share of the values lies."""
     ranked = sorted(values)
     return ranked[min(int(share * len(ranked)), len(ranked) - 1)]
-
-
-def median(values: Sequence[float]) -> float:
-    """The middle value."""
-    return statistics.median(values)
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

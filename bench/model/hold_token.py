@@ -10,7 +10,8 @@ import determined as det
 info = det.get_cluster_info()
 assert info is not None, "this script runs as a trial"
 target = Path(info.trial.hparams["out"])
-text = json.dumps({"trial": info.trial.trial_id, "run": info.trial._trial_run_id, "token": info.session_token})
+run = {"trial": info.trial.trial_id, "run": info.trial._trial_run_id, "allocation": info.allocation_id}
+text = json.dumps({**run, "token": info.session_token})
 temporary = target / f".{os.getpid()}"
 temporary.write_text(text)
 temporary.rename(target / f"{info.trial.trial_id}.json")

@@ -207,7 +207,15 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
     app = create_app(service, store, auth, identity, ring)
     ready = {"url": url, "pid": os.getpid(), "version": __version__, "data": str(options.data)}
     config = uvicorn.Config(
-        app, lifespan="off", access_log=False, log_config=None, timeout_graceful_shutdown=STOP_WITHIN_S, backlog=1024
+        app,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=STOP_WITHIN_S,
+        backlog=1024,
+        # Nothing here asks where a request came from, and headers that claim to know are not to be believed.
+        proxy_headers=False,
+        server_header=False,
     )
     try:
         await _Server(config, service, ring, ready, options).serve(sockets=[sock])
