@@ -9,7 +9,7 @@ WORKERS ?= 2
 DEMO := $(CURDIR)/.demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-e2e test-compat check format coverage bench clean
+.PHONY: help setup demo test test-unit test-e2e test-compat test-torch docs check format coverage bench clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,13 @@ else
 test-compat: $(VENV)/.dev $(COMPAT_VENV)/.ok  ## the genuine client against our master
 	DET_GENUINE_PYTHON=$(CURDIR)/$(COMPAT_VENV)/bin/python $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/compat
 endif
+
+test-torch: $(VENV)/.dev  ## the PyTorch example; installs PyTorch first
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[torch]'
+	$(BIN)/python -m pytest tests/e2e/test_examples.py -k torch
+
+docs: $(VENV)/.dev  ## write the generated parts of the documentation
+	$(BIN)/python docs/generate.py
 
 check: $(VENV)/.dev  ## format, lint, types, layers
 	$(BIN)/ruff format --check .

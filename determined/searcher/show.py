@@ -88,8 +88,10 @@ def tell_end(session: Session, state: SearcherState) -> None:
         logger.debug(f"the best trial is not known: {e}")
         best = None
     if best is not None:
+        from determined.experimental.progress import number
+
         hparams = json.dumps(best["hparams"], sort_keys=True)
-        text += f" Best trial: {best['id']}, metric {best['metric']}, hyperparameters {hparams}"
+        text += f" Best trial: {best['id']}, metric {number(best['metric'])}, hyperparameters {hparams}"
     logger.info(text)
     if is_wanted() and not logger.isEnabledFor(logging.INFO):
         print(text, file=sys.stderr)

@@ -124,10 +124,23 @@ class LocalMaster:
         """An authenticated connection."""
         return Session(self.url, token=self.token())
 
-    def run(self, command: Sequence[str], **more: str) -> subprocess.CompletedProcess[str]:
-        """Run a client's command to its end, in this folder, with this master as its master."""
-        env = {**self.env, **more}
-        return subprocess.run(list(command), env=env, cwd=self.folder, capture_output=True, text=True, check=False)
+    def run(self, command: Sequence[str], typed: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a client's command to its end, in this folder, with this master as its master.
+
+        Args:
+            typed: what it finds on its standard input; it has no terminal to ask instead.
+            more: further variables of its environment.
+        """
+        return subprocess.run(
+            list(command),
+            env={**self.env, **more},
+            cwd=self.folder,
+            input=typed,
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,
+        )
 
     def det(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run our ``det``."""

@@ -50,17 +50,17 @@ def python(master: LocalMaster, fresh_config: dict[str, str]) -> Run:
 def det(master: LocalMaster, fresh_config: dict[str, str]) -> Run:
     """Run the genuine command line."""
 
-    def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, code: int = 0, typed: str = "") -> subprocess.CompletedProcess[str]:
         command = [GENUINE, "-W", "ignore", "-m", "determined.cli", *arguments]
-        return checked(master, command, fresh_config, code)
+        return checked(master, command, fresh_config, code, typed)
 
     return run
 
 
 def checked(
-    master: LocalMaster, command: Sequence[str], env: dict[str, str], code: int = 0
+    master: LocalMaster, command: Sequence[str], env: dict[str, str], code: int = 0, typed: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    done = master.run(command, **env)
+    done = master.run(command, typed, **env)
     told = f"{command}\n--- stdout\n{done.stdout}\n--- stderr\n{done.stderr}\n--- master\n{master.log[-4000:]}"
     assert done.returncode == code, told
     return done

@@ -71,6 +71,9 @@ def test_pause_activate_cancel_kill_and_wait(master: LocalMaster, det: Run, tmp_
 
 
 def test_logging_in_and_asking_who_one_is(master: LocalMaster, det: Run) -> None:
+    det("user", "login", "admin", typed="\n")
+    assert "admin" in det("user", "whoami").stdout
+    det("user", "logout")
     assert "determined" in det("user", "whoami").stdout
     assert "determined" in det("-u", "determined", "user", "whoami").stdout
     det("user", "logout")
