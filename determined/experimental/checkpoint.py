@@ -13,23 +13,10 @@ from typing import Any
 
 from determined.common.api.session import Session, segment
 from determined.errors import FailedPrecondition, InvalidInput
+from determined.experimental.download import DownloadMode
 from determined.wire.values import protect, restore
 
 logger = logging.getLogger("determined.experimental")
-
-
-class DownloadMode(enum.Enum):
-    """How the files of a checkpoint are fetched."""
-
-    DIRECT = "direct"
-    """From the storage itself."""
-    MASTER = "master"
-    """Through the master."""
-    AUTO = "auto"
-    """From the storage if that can be reached from here, else through the master."""
-
-    def __str__(self) -> str:
-        return self.value
 
 
 class CheckpointState(enum.Enum):

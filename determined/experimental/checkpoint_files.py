@@ -12,7 +12,7 @@ from typing import IO, Any, cast
 from determined.common.api.errors import BadRequestException
 from determined.common.api.session import Session, segment
 from determined.errors import CorruptState, InvalidInput, Unavailable
-from determined.experimental.checkpoint import DownloadMode
+from determined.experimental.download import DownloadMode
 
 _PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "abfs": "adlfs"}
 
