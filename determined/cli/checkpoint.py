@@ -30,7 +30,8 @@ def describe(call: Call) -> None:
 
 def download(call: Call) -> None:
     """Download the files of a checkpoint."""
-    from determined.experimental.checkpoint import DownloadMode, get_checkpoint
+    from determined.experimental.checkpoint import get_checkpoint
+    from determined.experimental.download import DownloadMode
 
     checkpoint = get_checkpoint(call.session, call.args.uuid)
     path = checkpoint.download(call.args.output_dir, DownloadMode(call.args.mode))

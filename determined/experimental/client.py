@@ -19,7 +19,8 @@ from typing import Any
 from determined.common.api.session import Session
 from determined.errors import InvalidInput
 from determined.experimental.api import Determined
-from determined.experimental.checkpoint import Checkpoint, CheckpointState, DownloadMode
+from determined.experimental.checkpoint import Checkpoint, CheckpointState
+from determined.experimental.download import DownloadMode
 from determined.experimental.experiment import Experiment, ExperimentReference, ExperimentState
 from determined.experimental.metrics import TrainingMetrics, ValidationMetrics
 from determined.experimental.trial import (

@@ -14,7 +14,8 @@ import pytest
 from determined.common.api.errors import NotFoundException
 from determined.common.api.session import Session
 from determined.errors import FailedPrecondition, InvalidInput, NotFound, Unavailable
-from determined.experimental.checkpoint import Checkpoint, CheckpointState, DownloadMode, get_checkpoint
+from determined.experimental.checkpoint import Checkpoint, CheckpointState, get_checkpoint
+from determined.experimental.download import DownloadMode
 from determined.experimental.experiment import ExperimentReference, ExperimentState
 from determined.experimental.trial import (
     CheckpointOrderBy,
