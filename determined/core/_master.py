@@ -44,9 +44,9 @@ class Master:
         """
         return self._session.get(path, params=params, timeout_s=timeout_s)
 
-    def post(self, path: str, body: Any) -> Any:
+    def post(self, path: str, body: Any, params: Mapping[str, Any] | None = None) -> Any:
         """The answer to a POST of JSON, however long it takes; what is sent may arrive more than once."""
-        return self._keep_trying(lambda: self._session.post(path, json=body))
+        return self._keep_trying(lambda: self._session.post(path, json=body, params=params))
 
     def signal(self, path: str) -> Any:
         """The answer to a POST without a body, however long it takes; it may arrive more than once."""

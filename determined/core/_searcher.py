@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import logging
+import uuid
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +107,8 @@ class SearcherOperation:
             raise FailedPrecondition(f"{call} was called by a worker; call it on rank 0 only")
 
     def _send_progress(self, length: float) -> None:
-        self._master.post(f"/api/v1/trials/{self._trial_id}/progress", length)
+        # Under a name of its own, so that the master knows it again when its answer was lost and it comes once more.
+        self._master.post(f"/api/v1/trials/{self._trial_id}/progress", length, {"report": uuid.uuid4().hex})
 
     def _send_completed(self, metric: Any) -> None:
         body = {"op": {"length": self._length}, "searcherMetric": metric}

@@ -102,11 +102,15 @@ class RunExited(_Fact, frozen=True, kw_only=True):
 
 
 class ProgressReported(_Fact, frozen=True, kw_only=True):
-    """The trial has come this far, in the experiment's unit."""
+    """The trial has come this far, in the experiment's unit.
+
+    ``report`` names the report, so that one that is sent again is told from a new one; "" for clients that give none.
+    """
 
     trial_id: TrialId
     run_id: RunId
     units: float
+    report: str = ""
 
 
 class OperationCompleted(_Fact, frozen=True, kw_only=True):

@@ -46,6 +46,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
         client_key, submission: what makes a repeated submission recognisable ("" key: not asked for).
         epoch: how many search runners have attached; an older one is fenced off.
         warm_start: checkpoint that trials start from, as the configuration asked, None for none.
+        uncollected: the experiment is over, and what its policy does not keep has not all been deleted yet.
         progress: 0..1, None before the search first says.
         best_metric: of the searcher metric, over finite validations of trials that were not rolled back.
     """
@@ -81,6 +82,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint_count: int = 0
     checkpoint_size: int = 0
     message: str = ""
+    uncollected: bool = False
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,8 +15,13 @@ EARLY_EXIT_GRACE_S = 10.0
 
 
 def on_progress(engine: Core, fact: facts.ProgressReported) -> None:
-    """Each report is an event of its own: searches count them."""
-    trial, _ = engine.current_run(fact.trial_id, fact.run_id)
+    """Each report is an event of its own: searches count them. One that is sent again under its name counts once."""
+    trial, run = engine.current_run(fact.trial_id, fact.run_id)
+    if fact.report:
+        if fact.report == run.report:
+            return
+        run.report = fact.report
+        engine.dirty[trial.id] = trial
     engine.out.rest.append(fx.TrialAdvanced(trial.id, fact.units))
     engine.enqueue(TrialProgress(trial.request_id, fact.units))
 

@@ -26,6 +26,8 @@ class LiveRun(msgspec.Struct, gc=False):
     killed: bool = False
     preempted: bool = False
     invalid_hp: bool = False
+    report: str = ""
+    """Name of the newest report of progress."""
 
     @property
     def has_process(self) -> bool:

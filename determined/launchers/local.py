@@ -21,6 +21,7 @@ from determined.launchers.prepare import clear_ended, delete_tree, prepare
 from determined.launchers.protocol import LauncherListener, RunSpec, Slot
 from determined.launchers.run import Run, record_exit
 from determined.launchers.spool import Spool, format_line
+from determined.steps import step
 
 UNUSABLE = 1
 """Exit code of a run whose specification cannot be used."""
@@ -192,11 +193,14 @@ class LocalLauncher:
             run.start_failure = f"the run could not be started: {error}"
 
     async def _start_locked(self, run: Run, spec: RunSpec, lock_fd: int) -> None:
+        step("launcher.prepare.before")
         await asyncio.to_thread(prepare, run.folder, spec, self.slots())
+        step("launcher.prepare.after")
         if run.kill_wanted:
             await asyncio.to_thread(record_exit, run.folder, KILLED, "killed before it had a process.")
         elif not self._closing:
             await self._forker.spawn(run.folder, lock_fd)
+            step("launcher.spawn.after")
 
     def _on_news(self) -> None:
         assert self._news_fd is not None

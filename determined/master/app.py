@@ -28,6 +28,7 @@ from determined.master.service.auth import Auth
 from determined.master.service.contexts import Contexts
 from determined.master.service.runs import Identity
 from determined.master.service.service import MasterService
+from determined.steps import step
 from determined.storage.sql import SqlStore
 
 log = logging.getLogger("determined.master")
@@ -84,12 +85,14 @@ def read_secret(data: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        step("master.secret.before")
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(fd, "wb") as f:
             f.write(secrets.token_bytes(32))
             f.flush()
             os.fsync(f.fileno())
         temporary.replace(path)
+        step("master.secret.after")
         return path.read_bytes()
 
 
@@ -113,6 +116,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            step("master.serve.before")
             write_whole(self._options.data / "master.json", json.dumps(self._ready))
             say(self._options.ready_fd, self._ready)
             log.info("serving on %s (data in %s)", self._ready["url"], self._options.data)
@@ -188,7 +192,9 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
         checkpoint_storage=storage,
     )
     boot = await auth.bootstrap()
+    step("master.recover.before")
     await service.start()
+    step("master.recover.after")
     if options.local_login:
         names = [f"http://{name}:{port}" for name in ("127.0.0.1", "localhost")]
         await asyncio.to_thread(write_local_login, names, boot.local_user.username, boot.local_token)

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from determined.common import steps
-from determined.common.steps import step
+from determined import steps
+from determined.steps import step
 
 
 @contextmanager

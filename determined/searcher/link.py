@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from determined.common.steps import step
 from determined.domain.operations import Operation
 from determined.errors import Conflict, NotFound, Unavailable
 from determined.searcher.event import QueuedEvent
+from determined.steps import step
 from determined.wire.searcher import event_from_json, operation_to_json
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from determined.common.steps import step
 from determined.domain import search_method as contract
 from determined.domain.operations import Operation
 from determined.errors import Conflict, NotFound
@@ -15,6 +14,7 @@ from determined.searcher import link, show, submit
 from determined.searcher.folder import SearcherFolder
 from determined.searcher.runner import SearchRunner
 from determined.searcher.store import SearchStore
+from determined.steps import step
 
 if TYPE_CHECKING:
     from determined.common.api.session import Session

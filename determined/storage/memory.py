@@ -13,7 +13,7 @@ from determined.storage import memory_queries as q
 from determined.storage.faults import lane_closed, store_closed
 from determined.storage.memory_apply import apply
 from determined.storage.memory_tables import Tables
-from determined.storage.orders import CHECKPOINT_KEYS, EXPERIMENT_KEYS, TRIAL_KEYS, check_order
+from determined.storage.orders import CHECKPOINT_KEYS, EXPERIMENT_KEYS, TRIAL_KEYS, UNFINISHED, check_order
 from determined.storage.protocol import (
     CheckpointView,
     EngineState,
@@ -116,8 +116,8 @@ class MemoryStore:
         return q.listing(rows, q.experiment_key(order.key, users), lambda e: e.id, order, page)
 
     async def list_unfinished(self) -> Sequence[Experiment]:
-        """Experiments that are not terminal, by id."""
-        return [e for _, e in sorted(self._tables.experiments.items()) if not e.state.is_terminal]
+        """Experiments with something left to do: those that go on, are being deleted or are uncollected; by id."""
+        return [e for _, e in sorted(self._tables.experiments.items()) if e.state in UNFINISHED or e.uncollected]
 
     async def load_engine(self, experiment_id: ExperimentId) -> EngineState:
         """The parts of the snapshot and the journal after the newest of them."""

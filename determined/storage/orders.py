@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from determined.domain.states import ExperimentState
 from determined.errors import InvalidInput
 from determined.storage.protocol import Order, Page
 
@@ -39,8 +40,14 @@ TRIAL_KEYS: Final = (
 )
 CHECKPOINT_KEYS: Final = ("ID", "UUID", "TRIAL_ID", "BATCH_NUMBER", "END_TIME", "STATE", "SEARCHER_METRIC")
 
-PATCHABLE: Final = frozenset({"name", "description", "labels", "notes", "archived", "config", "epoch", "state"})
+PATCHABLE: Final = frozenset(
+    {"name", "description", "labels", "notes", "archived", "config", "epoch", "state", "uncollected"}
+)
 """What ``PatchExperiment`` may change."""
+
+
+UNFINISHED: Final = tuple(s for s in ExperimentState if not s.is_terminal or s is ExperimentState.DELETING)
+"""States of experiments that a master must take up when it starts."""
 
 
 def check_order(what: str, order: Order, keys: Sequence[str]) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from determined.domain.records import EventRow, Experiment, JournalRow, Token, User
-from determined.domain.states import ExperimentState
 from determined.storage import codec
-from determined.storage.orders import EXPERIMENT_KEYS, check_order
+from determined.storage.orders import EXPERIMENT_KEYS, UNFINISHED, check_order
 from determined.storage.protocol import EngineState, ExperimentFilter, Listing, Order, Page
 from determined.storage.query_parts import any_id, count, fetch, find, get, holds, one_of, page_of, sorted_by
 from determined.storage.tables import batches, counters, events, experiments, journal, meta, parts, tokens, users
@@ -34,7 +33,7 @@ _SORT: Final[Mapping[str, Any]] = {
     "CHECKPOINT_COUNT": _E.checkpoint_count,
     "SEARCHER_METRIC_VAL": _E.best_metric,
 }
-_UNFINISHED: Final = [state.value for state in ExperimentState if not state.is_terminal]
+_UNFINISHED: Final = [state.value for state in UNFINISHED]
 
 
 def get_meta(conn: Connection, key: str) -> str | None:
@@ -117,8 +116,8 @@ def _conditions(where: ExperimentFilter) -> list[ColumnElement[bool]]:
 
 
 def list_unfinished(conn: Connection) -> Sequence[Experiment]:
-    """Experiments that are not terminal, by id."""
-    query = select(experiments).where(_E.state.in_(_UNFINISHED)).order_by(_E.id)
+    """Experiments with something left to do: those that go on, are being deleted or are uncollected; by id."""
+    query = select(experiments).where(or_(_E.state.in_(_UNFINISHED), _E.uncollected.is_(True))).order_by(_E.id)
     return fetch(conn, codec.EXPERIMENT, query)
 
 

@@ -170,7 +170,7 @@ class SqlStore:
         return await self._read(select_experiments.list_experiments, where, order, page)
 
     async def list_unfinished(self) -> Sequence[Experiment]:
-        """Experiments that are not terminal, by id."""
+        """Experiments with something left to do: those that go on, are being deleted or are uncollected; by id."""
         return await self._read(select_experiments.list_unfinished)
 
     async def load_engine(self, experiment_id: ExperimentId) -> EngineState:

@@ -118,8 +118,10 @@ experiments: Final = Table(
     _need("checkpoint_size", BigInteger),
     _need("message", Text),
     _may("warm_start", Text),
+    _need("uncollected", Boolean),
     UniqueConstraint("owner_id", "client_key"),
     Index(None, "state"),
+    Index(None, "uncollected"),
 )
 
 trials: Final = Table(

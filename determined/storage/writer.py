@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from determined.errors import DeterminedError
+from determined.steps import step
 from determined.storage.backend import Backend
 from determined.storage.batch import RowsMissing
 from determined.storage.faults import lane_closed, missing, store_closed
@@ -139,6 +140,8 @@ class Writer:
                 raise _NoTransactionError from error
             with begun:
                 yield Transaction(conn, self._known)
+                step("store.commit.before")
+            step("store.commit.after")
 
     def _refuse(
         self, jobs: Sequence[_Unit | _Reopen], error: _NoTransactionError

@@ -176,11 +176,16 @@ class QueriesContract:
             await store.list_trials(E1, (), Order("NAME"), ALL)
 
     @with_store
-    async def test_unfinished_experiments_are_those_that_may_go_on(self, store: Store) -> None:
+    async def test_unfinished_experiments_are_those_that_a_master_must_take_up(self, store: Store) -> None:
         states = list(ExperimentState)
         await store.write([p.InsertExperiment(make_experiment(n, state=state)) for n, state in enumerate(states, 1)])
-        found = [e.state for e in await store.list_unfinished()]
-        assert found == [state for state in states if not state.is_terminal]
+        going = [state for state in states if not state.is_terminal or state is ExperimentState.DELETING]
+        assert [e.state for e in await store.list_unfinished()] == going
+        ended = ExperimentId(states.index(ExperimentState.COMPLETED) + 1)
+        await store.write([p.PatchExperiment(id=ended, changes={"uncollected": True})])
+        assert {e.state for e in await store.list_unfinished()} == {*going, ExperimentState.COMPLETED}
+        await store.write([p.PatchExperiment(id=ended, changes={"uncollected": False})])
+        assert [e.state for e in await store.list_unfinished()] == going
 
     @with_store
     async def test_trials_are_sorted_by_every_key(self, store: Store) -> None:

@@ -14,8 +14,7 @@ import uuid
 from pathlib import Path
 from typing import Any, NoReturn
 
-from determined import core, searcher
-from determined.common import steps
+from determined import core, searcher, steps
 from determined.common.api.session import Session
 
 CRASHED = 77

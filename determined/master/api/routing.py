@@ -20,6 +20,7 @@ from determined.master.api.bodies import MAX_BODY
 from determined.master.api.call import Api, Call
 from determined.master.api.errors import fault_of
 from determined.master.api.sending import Chunks, ClientGone, Stream, Whole, json_answer, send_fault
+from determined.steps import step
 from determined.wire.requests import Empty
 
 Handler = Callable[[Call], Awaitable[Any]]
@@ -127,6 +128,7 @@ class Endpoint:
                 )
             call.principal = principal
         result = await self._handler(call)
+        step("master.answer")
         if isinstance(result, _ANSWERS):
             return result
         return EMPTY if result is None else json_answer(result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -19,11 +20,12 @@ from determined.domain.states import (
     check_transition,
 )
 from determined.engine.retention import Candidate, Policy, doomed
-from determined.errors import DeterminedError, FailedPrecondition, InvalidInput
+from determined.errors import DeterminedError, FailedPrecondition, InvalidInput, NotFound
 from determined.launchers.protocol import Launcher
 from determined.master.service.checkpoint_files import delete_files
 from determined.master.service.commit import Commits
 from determined.master.service.loading import config_of
+from determined.steps import step
 from determined.storage import protocol as db
 from determined.storage.protocol import CheckpointView, Order, Page, Store
 
@@ -53,6 +55,8 @@ class Admin:
         config = _patched(json.loads(record.config), changes)
         patch: dict[str, Any] = {key: changes[key] for key in _PLAIN if key in changes}
         patch["config"] = json.dumps(config)
+        if record.state.is_terminal and any(key in changes for key in _POLICY):
+            patch["uncollected"] = True
         fresh = msgspec.structs.replace(record, **_typed(patch))
         parsed = await asyncio.to_thread(config_of, fresh)
         await self.store.write([db.PatchExperiment(id=experiment_id, changes=_typed(patch))], lane=experiment_id)
@@ -88,12 +92,23 @@ class Admin:
         return [v for v in views if v.checkpoint.uuid in gone]
 
     async def collect(self, experiment_id: ExperimentId) -> None:
-        """Delete the checkpoints that the experiment's policy does not keep; it must be over."""
+        """Delete the checkpoints that the experiment's policy does not keep; it must be over.
+
+        Done again after a start of the master that finds it unfinished, so files of checkpoints that were marked as
+        deleted before are looked for too.
+        """
         record = await self.store.get_experiment(experiment_id)
         storage = json.loads(record.config)["checkpoint_storage"]
         policy = Policy(*(storage[key] for key in _POLICY))
-        views = await self.preview(experiment_id, policy)
-        await self._delete(storage, [v.checkpoint.uuid for v in views])
+        marked = await self.store.list_checkpoints(
+            experiment_id, None, (CheckpointState.DELETED,), Order("UUID"), Page()
+        )
+        for view in marked.rows:
+            await self._delete_files(storage, view.checkpoint.uuid)
+        await self._delete(storage, [v.checkpoint.uuid for v in await self.preview(experiment_id, policy)])
+        # It may have been deleted meanwhile, which is what was wanted of it.
+        with contextlib.suppress(NotFound):
+            await self.store.write([db.PatchExperiment(id=experiment_id, changes={"uncollected": False})])
 
     async def delete_checkpoints(self, uuids: Sequence[str]) -> None:
         """See ``Service.delete_checkpoints``."""
@@ -113,10 +128,16 @@ class Admin:
         for uuid in uuids:
             # Marked first: nobody may start from a checkpoint whose files are going.
             await self.store.write([db.SetCheckpointState(uuid=uuid, state=CheckpointState.DELETED)])
-            try:
-                await asyncio.to_thread(delete_files, storage, uuid)
-            except (OSError, DeterminedError) as e:
-                log.warning("the files of checkpoint %s could not be deleted: %s", uuid, e)
+            await self._delete_files(storage, uuid)
+
+    @staticmethod
+    async def _delete_files(storage: Mapping[str, Any], uuid: str) -> None:
+        try:
+            step("master.collect.before")
+            await asyncio.to_thread(delete_files, storage, uuid)
+            step("master.collect.after")
+        except (OSError, DeterminedError) as e:
+            log.warning("the files of checkpoint %s could not be deleted: %s", uuid, e)
 
     # Deletion
 

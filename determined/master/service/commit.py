@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, get_args
 
 from determined.domain import facts
 from determined.domain.facts import Fact
@@ -21,6 +22,7 @@ from determined.master.service.lane import Lane
 from determined.master.service.loading import load_lane
 from determined.master.service.ports import RunKey
 from determined.master.service.rows import Events, unit_of
+from determined.steps import step
 from determined.storage import protocol as db
 from determined.storage.protocol import Mutation, Store
 
@@ -164,7 +166,10 @@ class Commits:
                 self.hub.tell(("logs", effect.trial_id))
             elif isinstance(effect, fx.ExperimentEnded):
                 self.lanes.pop(lane.id, None)
+            name = _STEPS[type(effect)]
+            step(f"{name}.before")
             self._perform(lane, effect)
+            step(f"{name}.after")
         self.hub.tell(("experiment", lane.id))
 
     # Failure
@@ -242,10 +247,15 @@ _QUIET = frozenset(
         facts.TrialKillRequested,
         facts.RunSeen,
         facts.OperationCompleted,
+        facts.ProgressReported,
         facts.MethodFailed,
         facts.DeadlinePassed,
     }
 )
+
+
+# What the world is to do, and the end of the experiment; for the rest of the effects there is nothing but rows.
+_STEPS: Mapping[type[Any], str] = {effect: f"master.effect.{effect.__name__}" for effect in get_args(Effect)}
 
 
 def _done() -> asyncio.Future[None]:

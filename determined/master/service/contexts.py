@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from determined.errors import InvalidContext, NotFound, TooLarge
 from determined.master.service.ports import ContextFile
+from determined.steps import step
 
 MAX_BYTES = 96 * 1024 * 1024
 """Of the raw files of one model definition."""
@@ -106,11 +107,14 @@ class Contexts:
         if target.exists():
             return name
         temporary = target.with_suffix(f".{os.getpid()}.tmp")
+        step("master.context.write.before")
         with temporary.open("wb") as f:
             f.write(data)
             f.flush()
             os.fsync(f.fileno())
+        step("master.context.rename.before")
         temporary.replace(target)
+        step("master.context.rename.after")
         folder = os.open(self.folder, os.O_RDONLY)
         try:
             os.fsync(folder)

@@ -24,6 +24,7 @@ from determined.wire.values import protect
 _encode = msgspec.json.Encoder().encode
 VALIDATION = "validation"
 MAX_STEPS = 2**63 - 1
+MAX_REPORT_NAME = 64
 
 
 class Reports:
@@ -45,12 +46,16 @@ class Reports:
         lane, _ = await self._live(run)
         await self.commits.commit(lane, facts.RunSeen(at=self.clock(), trial_id=run.trial_id, run_id=run.run_id))
 
-    async def progress(self, run: RunKey, units: float) -> None:
+    async def progress(self, run: RunKey, units: float, report: str) -> None:
         """The trial has come this far."""
         if not math.isfinite(units) or units < 0:
             raise InvalidInput(f"progress must be a finite length >= 0, got {units}")
+        if len(report) > MAX_REPORT_NAME:
+            raise InvalidInput(f"the name of a report is {len(report)} characters long (allowed: {MAX_REPORT_NAME})")
         lane, _ = await self._live(run)
-        fact = facts.ProgressReported(at=self.clock(), trial_id=run.trial_id, run_id=run.run_id, units=units)
+        fact = facts.ProgressReported(
+            at=self.clock(), trial_id=run.trial_id, run_id=run.run_id, units=units, report=report
+        )
         await self.commits.commit(lane, fact)
 
     async def completed(self, run: RunKey, length: int, metric: Any) -> None:

@@ -77,6 +77,8 @@ def _mutation(lane: Lane, fact: Fact, effect: Effect) -> Mutation | None:
         return db.PutRun(run=_new_run(lane, fact))
     if isinstance(effect, fx.RunEnded):
         return _ended_run(lane, fact, effect)
+    if isinstance(effect, fx.ExperimentEnded):
+        return db.PatchExperiment(id=lane.id, changes={"uncollected": True})
     if isinstance(effect, fx.LogWritten):
         return db.AppendLogs(records=(_log_record(lane, fact, effect),))
     return None

@@ -92,6 +92,9 @@ class MasterService:
             if record.state is ExperimentState.DELETING:
                 self.dispatcher.spawn(self.admin.finish_delete(record.id))
                 continue
+            if record.state.is_terminal:
+                self.dispatcher.spawn(self.admin.collect(record.id))
+                continue
             lane = await load_lane(self.store, record)
             self.commits.add(lane)
             lanes.append(lane)
@@ -257,9 +260,9 @@ class MasterService:
         """The trial's current operation; held while the search decides."""
         return await self.waits.operation(run)
 
-    async def report_progress(self, run: RunKey, units: float) -> None:
+    async def report_progress(self, run: RunKey, units: float, report: str) -> None:
         """The trial has come this far."""
-        await self.reports.progress(run, units)
+        await self.reports.progress(run, units, report)
 
     async def report_completed(self, run: RunKey, length: int, metric: Any) -> None:
         """The trial completed its operation."""

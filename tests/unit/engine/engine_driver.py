@@ -183,8 +183,8 @@ class Driver:
     def exit(self, name: str, code: int | None, reason: str = "", run: int | None = None) -> list[Effect]:
         return self.tell(facts.RunExited(**self._of(name, run), code=code, reason=reason))
 
-    def progress(self, name: str, units: float, run: int | None = None) -> list[Effect]:
-        return self.tell(facts.ProgressReported(**self._of(name, run), units=units))
+    def progress(self, name: str, units: float, run: int | None = None, report: str = "") -> list[Effect]:
+        return self.tell(facts.ProgressReported(**self._of(name, run), units=units, report=report))
 
     def complete(self, name: str, length: int = 100, metric: Any = 0.5, run: int | None = None) -> list[Effect]:
         return self.tell(facts.OperationCompleted(**self._of(name, run), length=length, metric=metric))

@@ -122,6 +122,16 @@ def test_progress_is_accepted_after_completion() -> None:
     assert driver.new_events() == ["validated a 100 0.5", "progress a 100"]
 
 
+def test_a_report_of_progress_that_is_sent_again_is_told_once() -> None:
+    """Its first answer was lost with the master; the events of a search must not depend on that."""
+    driver = searching()
+    for report in ("one", "one", "two", "two", "three"):
+        driver.progress("a", 10, report=report)
+    assert driver.new_events() == ["progress a 10"] * 3
+    driver.progress("a", 10, report="three")
+    assert driver.last == []
+
+
 def test_equal_reports_of_progress_are_all_told() -> None:
     driver = searching()
     for _ in range(3):

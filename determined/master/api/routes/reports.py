@@ -11,11 +11,11 @@ from determined.wire import reports as wire
 routes = Routes()
 
 
-@routes.add("POST", "/v1/trials/{trial_id}/progress", access=Access.RUN, request=float)
+@routes.add("POST", "/v1/trials/{trial_id}/progress", access=Access.RUN, request=float, parameters=["report"])
 async def report_progress(call: Call) -> Handled:
-    """Report how far the trial has come, as a bare number."""
+    """Report how far the trial has come, as a bare number; a report that is sent again under its name counts once."""
     units = wire.progress(await call.body())
-    await call.service.report_progress(await reporting_run(call), units)
+    await call.service.report_progress(await reporting_run(call), units, call.query.text("report"))
 
 
 @routes.add("GET", "/v1/trials/{trial_id}/searcher/operation", access=Access.RUN, answer=wire.CurrentOperation)

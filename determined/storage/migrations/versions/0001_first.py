@@ -47,10 +47,12 @@ def upgrade() -> None:
         sa.Column("checkpoint_size", sa.BigInteger(), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
         sa.Column("warm_start", sa.Text(), nullable=True),
+        sa.Column("uncollected", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_experiments")),
         sa.UniqueConstraint("owner_id", "client_key", name=op.f("uq_experiments_owner_id_client_key")),
     )
     op.create_index(op.f("ix_experiments_state"), "experiments", ["state"], unique=False)
+    op.create_index(op.f("ix_experiments_uncollected"), "experiments", ["uncollected"], unique=False)
     op.create_table(
         "meta",
         sa.Column("key", sa.Text(), autoincrement=False, nullable=False),

@@ -1,0 +1,232 @@
+"""Plays whole searches for tests: a real master, a real runner and real trials; the master dies when it is told to.
+
+One order a line on standard input, ``{"folder", "deaths"}``. Each death is ``[step, n]``: the master that is alive then
+is killed when it comes to this step for the n-th time; the next master has the next death. One answer a line:
+``{"code", "died", "runners", "steps"}``, where ``steps`` are those of the last master.
+
+Everything is imported here once, and masters and runners are forked, so that a death costs no start of an interpreter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from determined import searcher, steps
+from determined.master.app import Options
+from determined.master.app import run as run_master
+
+MODEL = Path(__file__).parent.parent / "model"
+CONFIG = {
+    "name": "crash",
+    "entrypoint": "python3 train.py",
+    "searcher": {"name": "custom", "metric": "validation_loss", "unit": "batches"},
+    "max_restarts": 0,
+}
+MOST_RUNNERS = 8
+
+
+class Halving(searcher.SearchMethod):
+    """Three trials, of which the best trains on; all of its decisions follow from what it was told."""
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, float] = {}
+
+    def initial_operations(self, state: searcher.SearcherState) -> list[searcher.Operation]:
+        ops: list[searcher.Operation] = []
+        for n in range(3):
+            request_id = uuid.UUID(int=n + 1)
+            ops += [searcher.Create(request_id, {"x": n / 4}), searcher.ValidateAfter(request_id, 10)]
+        return ops
+
+    def on_trial_created(self, state: searcher.SearcherState, request_id: uuid.UUID) -> list[searcher.Operation]:
+        return []
+
+    def on_validation_completed(
+        self, state: searcher.SearcherState, request_id: uuid.UUID, metric: Any, train_length: int
+    ) -> list[searcher.Operation]:
+        if train_length > 10:
+            return [searcher.Close(request_id)]
+        assert str(request_id) not in self.metrics, "an event was applied twice"
+        self.metrics[str(request_id)] = metric
+        if len(self.metrics) < 3:
+            return []
+        first, *rest = sorted(self.metrics, key=lambda r: (self.metrics[r], r))
+        ops: list[searcher.Operation] = [searcher.Close(uuid.UUID(r)) for r in rest]
+        return [*ops, searcher.ValidateAfter(uuid.UUID(first), 20)]
+
+    def on_trial_closed(self, state: searcher.SearcherState, request_id: uuid.UUID) -> list[searcher.Operation]:
+        return [searcher.Shutdown()] if len(state.trials_closed) == 3 else []
+
+    def on_trial_exited_early(
+        self, state: searcher.SearcherState, request_id: uuid.UUID, exited_reason: searcher.ExitedReason
+    ) -> list[searcher.Operation]:
+        return []
+
+    def progress(self, state: searcher.SearcherState) -> float:
+        return len(state.trials_closed) / 3
+
+    def snapshot(self) -> dict[str, Any]:
+        return {"metrics": self.metrics}
+
+    def restore(self, saved: Any) -> None:
+        self.metrics = saved["metrics"]
+
+
+def become_master(folder: Path, port: int, death: list[Any] | None, ready: int) -> NoReturn:
+    """Serve, until SIGTERM or the ordered death."""
+    _redirect(folder / "master.log")
+    count: Counter[str] = Counter()
+    names = os.open(folder / "steps", os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_APPEND)
+
+    def pass_step(name: str) -> None:
+        count[name] += 1
+        os.write(names, f"{name} {count[name]}\n".encode())
+        if death is not None and [name, count[name]] == death:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    steps.hook = pass_step
+    options = Options(data=folder / "data", host="127.0.0.1", port=port, open_mode=False, slots=3, ready_fd=ready)
+    _end(lambda: run_master(options))
+
+
+def become_runner(folder: Path, port: int) -> NoReturn:
+    """Run the search, or go on with it."""
+    _redirect(folder / "runner.log")
+    os.environ["DET_MASTER"] = f"http://127.0.0.1:{port}"
+    logging.basicConfig(level=logging.INFO)
+
+    def search() -> int:
+        runner = searcher.LocalSearchRunner(Halving(), folder / "searcher")
+        runner.run(CONFIG, model_dir=MODEL)
+        return 0 if runner.state.experiment_completed else 3
+
+    _end(search)
+
+
+def _redirect(log: Path) -> None:
+    descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+
+
+def _end(work: Any) -> NoReturn:
+    code = 1
+    try:
+        code = work()
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+@dataclass
+class Search:
+    """One search and the processes that serve it."""
+
+    folder: Path
+    deaths: list[list[Any]]
+    port: int = 0
+    master: int = 0
+    runner: int = 0
+    died: int = 0
+    runners: int = 0
+    code: int | None = None
+    _left: list[list[Any]] = field(default_factory=list)
+
+    def play(self) -> None:
+        """From nothing to the end of the search."""
+        self.port, self._left = free_port(), list(self.deaths)
+        self._start_master()
+        self._start_runner()
+        while self.code is None:
+            pid, status = os.wait()
+            if pid == self.master:
+                self._on_master_gone(os.waitstatus_to_exitcode(status))
+            elif pid == self.runner:
+                self._on_runner_gone(os.waitstatus_to_exitcode(status))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.master, signal.SIGTERM)
+            os.waitpid(self.master, 0)
+
+    def _start_master(self) -> None:
+        """Start masters until one serves."""
+        while True:
+            ready, tell = os.pipe()
+            death = self._left.pop(0) if self._left else None
+            self.master = os.fork()
+            if self.master == 0:
+                os.close(ready)
+                become_master(self.folder, self.port, death, tell)
+            os.close(tell)
+            with os.fdopen(ready) as told:
+                if "url" in told.readline():
+                    return
+            _, status = os.waitpid(self.master, 0)
+            self._note_death(os.waitstatus_to_exitcode(status))
+
+    def _note_death(self, code: int) -> None:
+        assert code == -signal.SIGKILL, (
+            f"the master ended with {code}: {(self.folder / 'master.log').read_text()[-2000:]}"
+        )
+        self.died += 1
+
+    def _on_master_gone(self, code: int) -> None:
+        self._note_death(code)
+        self._start_master()
+
+    def _start_runner(self) -> None:
+        self.runners += 1
+        self.runner = os.fork()
+        if self.runner == 0:
+            become_runner(self.folder, self.port)
+
+    def _on_runner_gone(self, code: int) -> None:
+        # A runner that cannot reach its master says so and ends; whoever started it starts it again.
+        if code in (0, 3) or self.runners == MOST_RUNNERS:
+            self.code = code
+        else:
+            self._start_runner()
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def main() -> None:
+    """Serve orders."""
+    import urllib3  # noqa: F401  # imported before the forks rather than in each of them
+
+    from determined.master.api import app  # noqa: F401
+
+    for line in sys.stdin:
+        order = json.loads(line)
+        folder = Path(order["folder"])
+        os.environ["XDG_CONFIG_HOME"] = str(folder / "config")
+        search = Search(folder, order["deaths"])
+        search.play()
+        passed = [line.split() for line in (folder / "steps").read_text().splitlines()]
+        answer = {"code": search.code, "died": search.died, "runners": search.runners}
+        print(json.dumps({**answer, "steps": [[name, int(n)] for name, n in passed]}), flush=True)
+
+
+if __name__ == "__main__":
+    os.environ["DET_PROGRESS"] = "0"
+    main()
