@@ -9,7 +9,7 @@ WORKERS ?= 2
 DEMO := $(CURDIR)/.demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-e2e test-compat test-torch docs check format coverage bench clean
+.PHONY: help setup demo test test-unit test-e2e test-crash crash test-compat test-torch docs check format coverage bench clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,13 +32,19 @@ setup: $(VENV)/.dev  ## make the virtual environment with everything needed to d
 demo: $(VENV)/.run  ## set up, and run the ASHA example on a master of its own
 	@$(BIN)/python examples/demo.py --folder $(DEMO)
 
-test: setup test-unit test-e2e test-compat  ## set up, and run every test
+test: setup test-unit test-e2e test-crash test-compat  ## set up, and run every test
 
 test-unit: $(VENV)/.dev  ## tests without long-lived processes
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore tests/e2e --ignore tests/compat
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore tests/e2e --ignore tests/crash --ignore tests/compat
 
 test-e2e: $(VENV)/.dev  ## real masters, trials and commands as processes
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/e2e
+
+test-crash: $(VENV)/.dev  ## masters that die, networks that lose calls: a sample of all points
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/crash
+
+crash: $(VENV)/.dev  ## the same with every point; takes about an hour
+	DET_CRASH_SHARE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -s tests/crash
 
 $(COMPAT_VENV)/.ok:
 	$(COMPAT_PYTHON) -m venv $(COMPAT_VENV)

@@ -6,6 +6,9 @@ A page holds such a part between two comments, ``<!-- generated: NAME -->`` and 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +19,7 @@ from typing import TypeVar
 from determined.cli.commands import Command, leaf_parser
 from determined.cli.nouns import NOUNS
 from determined.domain import states
+from determined.master.__main__ import main as run_master
 from determined.master.api.app import every_route
 from determined.master.api.openapi import describe
 
@@ -67,6 +71,17 @@ def _leaves(command: Command, path: tuple[str, ...]) -> Iterator[tuple[Command, 
         yield from _leaves(inner, (*path, inner.name))
 
 
+def master_options() -> str:
+    """The options of ``python -m determined.master``, from its own help."""
+    printed = io.StringIO()
+    # Wide enough for every option to have one line.
+    os.environ["COLUMNS"] = "1000"
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        run_master(["--help"])
+    options = re.findall(r"^  (--[a-z-]+(?: [A-Z_]+)?) {2,}(\S.*)$", printed.getvalue(), re.MULTILINE)
+    return "\n".join(["| Option | |", "|---|---|", *(f"| `{name}` | {text} |" for name, text in options)])
+
+
 def routes() -> str:
     """Every route of the API, with who may call it."""
     who = {0: "everybody", 1: "users", 2: "users, the run itself"}
@@ -83,6 +98,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "trial-states": lambda: diagram(states.TRIAL_TRANSITIONS),
     "run-phases": lambda: diagram(states.RUN_TRANSITIONS),
     "commands": commands,
+    "master-options": master_options,
     "routes": routes,
 }
 

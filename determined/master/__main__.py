@@ -24,6 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, default=default_data(), help="folder of everything durable")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8080, help="port to listen on; 0 for any")
+    parser.add_argument("--url", help="address under which trials and clients reach it, if not its own")
     parser.add_argument("--open", action="store_true", help="let users in with the empty password; loopback only")
     parser.add_argument("--slots", type=int, help="CPU slots to offer (default: as many as cores, at least 2)")
     parser.add_argument("--ready-fd", type=int, help="write one JSON line to this file descriptor once serving")
@@ -37,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         slots=args.slots,
         ready_fd=args.ready_fd,
         local_login=not args.no_local_login,
+        url=args.url,
     )
     return run(options)
 

@@ -47,6 +47,7 @@ class Options:
         slots: CPU slots to offer; None for as many as there are cores, at least two.
         ready_fd: where to write one JSON line once serving, or once it is clear that it cannot be.
         local_login: put a token for the local user into the client's own token file.
+        url: where trials and clients reach this master, when that is not its own address: behind a proxy, say.
     """
 
     data: Path
@@ -56,6 +57,7 @@ class Options:
     slots: int | None = None
     ready_fd: int | None = None
     local_login: bool = True
+    url: str | None = None
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -175,7 +177,8 @@ async def serve(options: Options) -> None:
 async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> None:
     port = sock.getsockname()[1]
     shown = "127.0.0.1" if options.host in ("0.0.0.0", "::", *LOOPBACK) else options.host  # noqa: S104
-    url = f"http://{shown}:{port}"
+    own_url = f"http://{shown}:{port}"
+    url = own_url if options.url is None else options.url.rstrip("/")
     cluster_id = await store.get_meta("cluster_id", str(uuid.uuid4()))
     master_id = str(uuid.uuid4())
     launcher = LocalLauncher(options.data, options.slots)
@@ -196,7 +199,7 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
     await service.start()
     step("master.recover.after")
     if options.local_login:
-        names = [f"http://{name}:{port}" for name in ("127.0.0.1", "localhost")]
+        names = [*(f"http://{name}:{port}" for name in ("127.0.0.1", "localhost")), *({url} - {own_url})]
         await asyncio.to_thread(write_local_login, names, boot.local_user.username, boot.local_token)
     if boot.password is not None:
         write_password(options.data / "password", boot.password)
@@ -211,7 +214,7 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
     ring = LogRing()
     logging.getLogger().addHandler(ring)
     app = create_app(service, store, auth, identity, ring)
-    ready = {"url": url, "pid": os.getpid(), "version": __version__, "data": str(options.data)}
+    ready = {"url": own_url, "pid": os.getpid(), "version": __version__, "data": str(options.data)}
     config = uvicorn.Config(
         app,
         lifespan="off",

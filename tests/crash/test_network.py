@@ -1,0 +1,71 @@
+"""Searches through a network that drops, repeats, delays and cuts calls: they end as over a good one.
+
+``DET_CRASH_SHARE`` thins out the seeds, as for masters that die.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from determined.testing.cluster import LocalMaster
+from determined.testing.fault_proxy import Fault, FaultProxy, Policy, seeded
+from tests.crash.digest import difference, digest
+
+ROOT = Path(__file__).parent.parent.parent
+SHARE = int(os.environ.get("DET_CRASH_SHARE", "24"))
+SEEDS = range(0, 100, max(SHARE, 1))
+MOST_RUNNERS = 20
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def play(folder: Path, policy: Policy) -> tuple[dict[str, Any], dict[Fault, int]]:
+    """One search, every call of whose runner and trials goes through the proxy."""
+    with FaultProxy(policy) as proxy, LocalMaster(folder, slots=3, arguments=["--url", proxy.url]) as master:
+        proxy.upstream = master.port
+        command = [sys.executable, "-m", "tests.crash.run_halving", str(folder / "searcher")]
+        env = {**master.env, "DET_MASTER": proxy.url, "PYTHONPATH": str(ROOT)}
+        told = ""
+        for _ in range(MOST_RUNNERS):
+            # A call that fails while a search begins ends the runner, with advice; people run it again.
+            done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
+            told = done.stdout + done.stderr
+            assert "Traceback" not in told or "Unavailable" in told or "MasterNotFoundException" in told, told
+            if done.returncode == 0:
+                break
+        assert done.returncode == 0, told
+        return digest(master.data), dict(proxy.faults)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    found, _ = play(tmp_path_factory.mktemp("good"), lambda method, path: Fault.NONE)
+    assert found["experiment"] == ("COMPLETED", 1.0, 3)
+    return found
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_bad_network_changes_nothing(seed: int, undisturbed: dict[str, Any], tmp_path: Path) -> None:
+    found, faults = play(tmp_path, seeded(seed, 0.15))
+    assert difference(undisturbed, found) == []
+    assert sum(count for fault, count in faults.items() if fault is not Fault.NONE) > 0
+
+
+@pytest.mark.parametrize("fault", [f for f in Fault if f is not Fault.NONE], ids=lambda f: str(f.value))
+def test_each_kind_of_call_may_meet_each_fault(fault: Fault, undisturbed: dict[str, Any], tmp_path: Path) -> None:
+    """The first call of each kind meets the fault, and so does every fourth after it."""
+    count: dict[str, int] = {}
+
+    def policy(method: str, path: str) -> Fault:
+        kind = f"{method} {path.partition('?')[0].rpartition('/')[2]}"
+        count[kind] = count.get(kind, 0) + 1
+        return fault if count[kind] % 4 == 1 else Fault.NONE
+
+    found, _ = play(tmp_path, policy)
+    assert difference(undisturbed, found) == []
