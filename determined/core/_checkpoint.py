@@ -17,6 +17,7 @@ from determined.core._files import METADATA_FILE, Selector, checked_storage_id, 
 from determined.core._storage import Storage
 from determined.core._values import to_wire
 from determined.errors import FailedPrecondition, InvalidInput
+from determined.steps import step
 
 if TYPE_CHECKING:
     from determined.core._master import Master
@@ -207,7 +208,9 @@ class CheckpointContext:
             "training": {},
             "state": "STATE_COMPLETED",
         }
+        step("checkpoint.register.before")
         self._master.post("/api/v1/checkpoints", body)
+        step("checkpoint.register.after")
         logger.info("checkpoint %s stored in %r and reported", storage_id, self._storage)
         if self._mirror is not None:
             self._mirror.sync()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from determined.errors import InvalidInput, NotFound
+from determined.files import sync
 
 METADATA_FILE = "metadata.json"
 
@@ -127,12 +128,3 @@ def sync_tree(root: Path, names: Iterable[str]) -> None:
     for name in names:
         sync(root / name)
     sync(root)
-
-
-def sync(path: Path) -> None:
-    """Wait until a file's bytes, or a folder's entries, are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -19,11 +19,12 @@ from determined.core._files import (
     copy_into,
     list_folder,
     select,
-    sync,
     sync_tree,
     write_json,
 )
 from determined.errors import NotFound, StorageFailed
+from determined.files import make_folder, sync
+from determined.steps import step
 
 logger = logging.getLogger("determined.core")
 
@@ -108,7 +109,7 @@ class LocalStorage(Storage):
     def begin(self, storage_id: str) -> Path:
         """A folder beside the checkpoints, on the same file system, so that a rename publishes it."""
         folder = self.root / _PARTIAL / f"{self._owner}--{checked_storage_id(storage_id)}"
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent)
         folder.mkdir()
         return folder
 
@@ -116,10 +117,14 @@ class LocalStorage(Storage):
         """Wait for the disk, write the metadata, rename."""
         resources = list_folder(folder)
         resources.pop(METADATA_FILE, None)
+        step("checkpoint.sync.before")
         sync_tree(folder, resources)
+        step("checkpoint.metadata.before")
         write_json(folder / METADATA_FILE, metadata)
         sync(folder)
+        step("checkpoint.rename.before")
         folder.rename(self.root / checked_storage_id(storage_id))
+        step("checkpoint.rename.after")
         sync(self.root)
         return resources
 

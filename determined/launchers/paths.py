@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from determined import files
+
 SPEC = "spec.json"
 LOCK = "lock"
 LOG = "log"
@@ -28,22 +30,13 @@ NEWS = ".news"
 SERVER_ERROR = ".fork_server.err"
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names inside a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def write_atomic(path: Path, text: str, *, sync: bool = True) -> None:
     """Replace a file as a whole (mode 0600); durable on return unless ``sync`` is off."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     write_new(temporary, text, sync=sync)
     temporary.replace(path)
     if sync:
-        sync_folder(path.parent)
+        files.sync(path.parent)
 
 
 def write_new(path: Path, text: str, *, sync: bool = False) -> None:

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
+from determined import files
 from determined.launchers import paths, tree
 from determined.launchers.child import spawn
 from determined.launchers.news import News
@@ -136,11 +137,9 @@ class Shim:
 
     def _make_start_durable(self) -> None:
         """After a power failure the run must not look as if it had never started. The run goes on meanwhile."""
-        descriptor = os.open(self._folder / paths.SHIM, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
-        paths.sync_folder(self._folder)
-        paths.sync_folder(self._folder.parent)
+        files.sync(self._folder / paths.SHIM)
+        files.sync(self._folder)
+        files.sync(self._folder.parent)
 
     def _copy_until_over(self, child: int) -> None:
         """Returns when no process is left, or when those left must be killed."""

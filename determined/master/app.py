@@ -16,6 +16,7 @@ from pathlib import Path
 import uvicorn
 from filelock import FileLock, Timeout
 
+from determined import files
 from determined._version import __version__
 from determined.errors import DeterminedError, FailedPrecondition, InvalidInput, Unavailable
 from determined.launchers.local import LocalLauncher
@@ -86,14 +87,8 @@ def read_secret(data: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
         step("master.secret.before")
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(fd, "wb") as f:
-            f.write(secrets.token_bytes(32))
-            f.flush()
-            os.fsync(f.fileno())
-        temporary.replace(path)
+        files.replace_file(path, secrets.token_bytes(32))
         step("master.secret.after")
         return path.read_bytes()
 
@@ -119,7 +114,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             step("master.serve.before")
-            write_whole(self._options.data / "master.json", json.dumps(self._ready))
+            files.replace_file(self._options.data / "master.json", json.dumps(self._ready).encode())
             say(self._options.ready_fd, self._ready)
             log.info("serving on %s (data in %s)", self._ready["url"], self._options.data)
 
@@ -127,13 +122,6 @@ class _Server(uvicorn.Server):
         self._service.hub.close()
         self._ring.finish()
         await super().shutdown(sockets)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace a small file at once."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
 
 
 def say(fd: int | None, message: object) -> None:
@@ -152,7 +140,7 @@ async def serve(options: Options) -> None:
     """
     if options.open_mode and options.host not in LOOPBACK:
         raise InvalidInput(f"--open lets anybody in, so it is for loopback only, not for {options.host}")
-    options.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    files.make_folder(options.data, 0o700)
     lock = FileLock(options.data / "master.lock")
     try:
         lock.acquire(timeout=0)
@@ -184,7 +172,7 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
     launcher = LocalLauncher(options.data, options.slots)
     auth = Auth(store, await asyncio.to_thread(read_secret, options.data), options.open_mode)
     checkpoints = options.data / "checkpoints"
-    checkpoints.mkdir(exist_ok=True, mode=0o700)
+    files.make_folder(checkpoints, 0o700)
     storage = {"type": "shared_fs", "host_path": str(checkpoints.resolve())}
     service = MasterService(
         store=store,
@@ -202,7 +190,7 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
         names = [*(f"http://{name}:{port}" for name in ("127.0.0.1", "localhost")), *({url} - {own_url})]
         await asyncio.to_thread(write_local_login, names, boot.local_user.username, boot.local_token)
     if boot.password is not None:
-        write_password(options.data / "password", boot.password)
+        files.replace_file(options.data / "password", f"{boot.password}\n".encode())
     identity = ApiIdentity(
         master_id=master_id,
         cluster_id=cluster_id,
@@ -233,13 +221,6 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
         auth.close()
         logging.getLogger().removeHandler(ring)
         (options.data / "master.json").unlink(missing_ok=True)
-
-
-def write_password(path: Path, password: str) -> None:
-    """The generated password, for its owner's eyes only."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w") as f:
-        f.write(password + "\n")
 
 
 def run(options: Options) -> int:

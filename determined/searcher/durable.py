@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from determined import steps
+from determined.files import make_folder as make_folders
+from determined.files import sync as bring_to_disk
 from determined.steps import step
 
 
@@ -28,8 +30,7 @@ def make_folder(path: Path, name: str) -> None:
     """Create a folder, and its parents where they are missing."""
     if not path.is_dir():
         with action(name):
-            path.mkdir(parents=True, exist_ok=True)
-            sync_folder(path.parent)
+            make_folders(path)
 
 
 def write_file(path: Path, data: bytes, name: str, sync: bool = True) -> None:
@@ -52,7 +53,7 @@ def replace_file(path: Path, data: bytes, name: str, sync: bool = True) -> None:
         temporary.replace(path)
     if sync:
         with action(f"{name}.sync"):
-            sync_folder(path.parent)
+            bring_to_disk(path.parent)
 
 
 def append(path: Path, length: int, data: bytes, name: str) -> None:
@@ -68,7 +69,7 @@ def move(source: Path, target: Path, name: str) -> None:
     with action(f"{name}.rename"):
         source.rename(target)
     with action(f"{name}.sync"):
-        sync_folder(target.parent)
+        bring_to_disk(target.parent)
 
 
 def remove(path: Path, name: str) -> None:
@@ -85,21 +86,8 @@ def sync_tree(folder: Path, name: str) -> None:
     with action(name):
         for root, _, files in os.walk(folder):
             for file in files:
-                _sync(Path(root, file))
-            sync_folder(Path(root))
-
-
-def sync_folder(path: Path) -> None:
-    """Bring the names in a folder to the disk."""
-    _sync(path)
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+                bring_to_disk(Path(root, file))
+            bring_to_disk(Path(root))
 
 
 def _write(fd: int, data: bytes, name: str) -> None:

@@ -14,6 +14,7 @@ import sqlalchemy
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from determined import files
 from determined.errors import DeterminedError, InvalidInput, StorageFailed
 from determined.storage.faults import conflict, describe, missing
 
@@ -121,6 +122,7 @@ class SqliteBackend:
         # Logins and password hashes are inside: for the owner's eyes only. SQLite's side files get the same mode.
         try:
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            files.sync(Path(self._path).parent)
         except OSError as error:
             raise StorageFailed(f"cannot open the database {self._path}: {error.strerror}") from error
 

@@ -84,7 +84,7 @@ def test_every_kind_of_step_is_passed(undisturbed: tuple[dict[str, Any], list[De
         "store.commit.before",
         "store.commit.after",
         "master.answer",
-        "master.context.rename.before",
+        "master.context.after",
         "master.recover.before",
         "master.effect.RunStart.before",
         "master.effect.RunEnded.after",

@@ -9,12 +9,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import os
 import stat
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from determined import files
 from determined.errors import InvalidContext, NotFound, TooLarge
 from determined.master.service.ports import ContextFile
 from determined.steps import step
@@ -90,7 +90,7 @@ class Contexts:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(folder)
 
     def path(self, name: str) -> Path:
         """Where the archive of this name lies."""
@@ -106,20 +106,9 @@ class Contexts:
         target = self.path(name)
         if target.exists():
             return name
-        temporary = target.with_suffix(f".{os.getpid()}.tmp")
-        step("master.context.write.before")
-        with temporary.open("wb") as f:
-            f.write(data)
-            f.flush()
-            os.fsync(f.fileno())
-        step("master.context.rename.before")
-        temporary.replace(target)
-        step("master.context.rename.after")
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        step("master.context.before")
+        files.replace_file(target, data)
+        step("master.context.after")
         return name
 
     def get(self, name: str) -> bytes:

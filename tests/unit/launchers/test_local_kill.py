@@ -81,6 +81,7 @@ def test_processes_that_outlive_the_main_process_shortly_may_finish(
         gate = Gate(machine.data.parent / "gate")
         async with machine.opened() as (launcher, listener):
             await launcher.start(make_spec("1.a.1", "sh", "-c", f"({gate.wait}; echo tidied) & echo $$; exit 2"))
+            await listener.until(lambda: bool(listener.texts("1.a.1")), "the first line")
             gate.open()
             assert (await listener.exit_of("1.a.1")).code == 2
             assert listener.texts("1.a.1")[-1] == "tidied"
