@@ -5,69 +5,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.crash.digest import difference, digest
+from tests.crash.digest import difference
+from tests.crash.stage import Death, Stage, opened
 
-ROOT = Path(__file__).parent.parent.parent
 SHARE = int(os.environ.get("DET_CRASH_SHARE", "24"))
 PAIRS = 480
-Death = tuple[str, int]
 
 pytestmark = pytest.mark.timeout(3600)
 
 
-@dataclass
-class Stage:
-    """Plays searches."""
-
-    home: Path
-    zygote: subprocess.Popen[str]
-    played: int = 0
-
-    def play(self, *deaths: Death) -> tuple[dict[str, Any], list[Death], int]:
-        """One search: its digest, the steps of its last master, and how many masters died."""
-        self.played += 1
-        folder = self.home / str(self.played)
-        folder.mkdir()
-        assert self.zygote.stdin is not None
-        assert self.zygote.stdout is not None
-        self.zygote.stdin.write(json.dumps({"folder": str(folder), "deaths": deaths}) + "\n")
-        self.zygote.stdin.flush()
-        answer = json.loads(self.zygote.stdout.readline())
-        told = f"after {deaths}: {answer['code']}\n{(folder / 'runner.log').read_text()[-3000:]}"
-        assert answer["code"] == 0, told
-        found = digest(folder / "data")
-        shutil.rmtree(folder)
-        return found, [(name, n) for name, n in answer["steps"]], answer["died"]
-
-
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
-    memory = Path("/dev/shm")
-    command = [sys.executable, "-m", "tests.crash.zygote"]
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as home:
-        zygote = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-        try:
-            yield Stage(Path(home), zygote)
-        finally:
-            assert zygote.stdin is not None
-            assert zygote.stdout is not None
-            zygote.stdin.close()
-            zygote.wait()
-            zygote.stdout.close()
+    with opened() as stage:
+        yield stage
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
 """Plays whole searches for tests: a real master, a real runner and real trials; the master dies when it is told to.
 
-One order a line on standard input, ``{"folder", "deaths"}``. Each death is ``[step, n]``: the master that is alive then
-is killed when it comes to this step for the n-th time; the next master has the next death. One answer a line:
+One order a line on standard input, ``{"folder", "deaths", "plant"}``; a plant is a bug of ``plants.py``. Each death is
+``[step, n]``: the master that is alive then is killed when it comes to this step for the n-th time; the next master has
+the next death. One answer a line:
 ``{"code", "died", "runners", "steps"}``, where ``steps`` are those of the last master.
 
 Everything is imported here once, and masters and runners are forked, so that a death costs no start of an interpreter.
@@ -22,9 +23,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+import psutil
+
 from determined import searcher, steps
 from determined.master.app import Options
 from determined.master.app import run as run_master
+from tests.crash.plants import PLANTS
 
 MODEL = Path(__file__).parent.parent / "model"
 CONFIG = {
@@ -34,6 +38,8 @@ CONFIG = {
     "max_restarts": 0,
 }
 MOST_RUNNERS = 8
+STUCK_AFTER_S = 60
+"""A search takes two seconds. One that does not end would keep the tests waiting for ever."""
 
 
 class Halving(searcher.SearchMethod):
@@ -83,9 +89,11 @@ class Halving(searcher.SearchMethod):
         self.metrics = saved["metrics"]
 
 
-def become_master(folder: Path, port: int, death: list[Any] | None, ready: int) -> NoReturn:
+def become_master(folder: Path, port: int, death: list[Any] | None, ready: int, plant: str) -> NoReturn:
     """Serve, until SIGTERM or the ordered death."""
     _redirect(folder / "master.log")
+    if plant:
+        PLANTS[plant]()
     count: Counter[str] = Counter()
     names = os.open(folder / "steps", os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_APPEND)
 
@@ -95,14 +103,17 @@ def become_master(folder: Path, port: int, death: list[Any] | None, ready: int) 
         if death is not None and [name, count[name]] == death:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     steps.hook = pass_step
     options = Options(data=folder / "data", host="127.0.0.1", port=port, open_mode=False, slots=3, ready_fd=ready)
     _end(lambda: run_master(options))
 
 
-def become_runner(folder: Path, port: int) -> NoReturn:
+def become_runner(folder: Path, port: int, plant: str) -> NoReturn:
     """Run the search, or go on with it."""
     _redirect(folder / "runner.log")
+    if plant:
+        PLANTS[plant]()
     os.environ["DET_MASTER"] = f"http://127.0.0.1:{port}"
     logging.basicConfig(level=logging.INFO)
 
@@ -134,12 +145,17 @@ def _end(work: Any) -> NoReturn:
         os._exit(code)
 
 
+class WentWrong(Exception):
+    """A master ended by itself, or the search did not end at all."""
+
+
 @dataclass
 class Search:
     """One search and the processes that serve it."""
 
     folder: Path
     deaths: list[list[Any]]
+    plant: str = ""
     port: int = 0
     master: int = 0
     runner: int = 0
@@ -159,9 +175,21 @@ class Search:
                 self._on_master_gone(os.waitstatus_to_exitcode(status))
             elif pid == self.runner:
                 self._on_runner_gone(os.waitstatus_to_exitcode(status))
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.master, signal.SIGTERM)
-            os.waitpid(self.master, 0)
+        self.stop()
+
+    def clear(self) -> None:
+        """Kill runs that nobody looks after any more; they would wait for their master for hours."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("DET_WORKDIR", "").startswith(str(self.folder)):
+                    process.kill()
+
+    def stop(self) -> None:
+        """End what is left."""
+        for pid in (self.master, self.runner):
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(pid, signal.SIGTERM)
+                os.waitpid(pid, 0)
 
     def _start_master(self) -> None:
         """Start masters until one serves."""
@@ -171,7 +199,7 @@ class Search:
             self.master = os.fork()
             if self.master == 0:
                 os.close(ready)
-                become_master(self.folder, self.port, death, tell)
+                become_master(self.folder, self.port, death, tell, self.plant)
             os.close(tell)
             with os.fdopen(ready) as told:
                 if "url" in told.readline():
@@ -180,9 +208,9 @@ class Search:
             self._note_death(os.waitstatus_to_exitcode(status))
 
     def _note_death(self, code: int) -> None:
-        assert code == -signal.SIGKILL, (
-            f"the master ended with {code}: {(self.folder / 'master.log').read_text()[-2000:]}"
-        )
+        if code != -signal.SIGKILL:
+            log = (self.folder / "master.log").read_text()[-2000:]
+            raise WentWrong(f"the master ended with {code}: {log}")
         self.died += 1
 
     def _on_master_gone(self, code: int) -> None:
@@ -193,7 +221,7 @@ class Search:
         self.runners += 1
         self.runner = os.fork()
         if self.runner == 0:
-            become_runner(self.folder, self.port)
+            become_runner(self.folder, self.port, self.plant)
 
     def _on_runner_gone(self, code: int) -> None:
         # A runner that cannot reach its master says so and ends; whoever started it starts it again.
@@ -212,6 +240,11 @@ def free_port() -> int:
 
 def main() -> None:
     """Serve orders."""
+
+    def on_alarm(*_: object) -> None:
+        raise WentWrong("the search did not end")
+
+    signal.signal(signal.SIGALRM, on_alarm)
     import urllib3  # noqa: F401  # imported before the forks rather than in each of them
 
     from determined.master.api import app  # noqa: F401
@@ -220,8 +253,17 @@ def main() -> None:
         order = json.loads(line)
         folder = Path(order["folder"])
         os.environ["XDG_CONFIG_HOME"] = str(folder / "config")
-        search = Search(folder, order["deaths"])
-        search.play()
+        search = Search(folder, order["deaths"], order.get("plant", ""))
+        signal.alarm(STUCK_AFTER_S)
+        try:
+            search.play()
+            signal.alarm(0)
+        except WentWrong as e:
+            signal.alarm(0)
+            search.stop()
+            search.clear()
+            print(json.dumps({"code": 1, "died": search.died, "steps": [], "told": str(e)}), flush=True)
+            continue
         passed = [line.split() for line in (folder / "steps").read_text().splitlines()]
         answer = {"code": search.code, "died": search.died, "runners": search.runners}
         print(json.dumps({**answer, "steps": [[name, int(n)] for name, n in passed]}), flush=True)

@@ -96,10 +96,11 @@ class Submissions:
             return await self._submit(user, submission)
         # Two requests with one key are handled one after the other, so that the second finds the first.
         lock = self._by_key.setdefault((user.id, key), asyncio.Lock())
-        async with lock:
-            result = await self._submit(user, submission)
-        self._by_key.pop((user.id, key), None)
-        return result
+        try:
+            async with lock:
+                return await self._submit(user, submission)
+        finally:
+            self._by_key.pop((user.id, key), None)
 
     async def _submit(self, user: User, submission: Submission) -> Submitted:
         parent = await self._parent(submission)
