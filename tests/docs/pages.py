@@ -68,6 +68,12 @@ def blocks(text: str) -> Iterator[Block]:
     assert not notes, f"notes without a block: {notes}"
 
 
+def code(text: str) -> set[str]:
+    """What stands between backticks in the text, blocks aside."""
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return set(re.findall(r"`([^`\n]+)`", prose))
+
+
 def links(text: str) -> list[str]:
     """Where the page points to."""
     return _LINK.findall(text)
