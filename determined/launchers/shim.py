@@ -204,6 +204,9 @@ class Shim:
             try:
                 self._spool.sync()
                 return paths.write_atomic(self._folder / paths.EXIT, record)
+            except FileNotFoundError:
+                # Somebody has deleted the folder: nobody will ever look for how the run ended.
+                return None
             except OSError:
                 self._paused_poll.poll(RETRY_S * 1000)
                 was_told = self._told_to_stop

@@ -12,6 +12,7 @@ import sys
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvicorn
 from filelock import FileLock, Timeout
@@ -196,7 +197,7 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
         cluster_id=cluster_id,
         version=__version__,
         agent_id=launcher.name,
-        hosts=allowed_hosts(options.host),
+        hosts=allowed_hosts(options.host, [urlsplit(url).hostname or ""]),
         config={"checkpoint_storage": storage, "resource_manager": {"type": "agent"}},
     )
     ring = LogRing()

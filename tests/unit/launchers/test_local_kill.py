@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 
@@ -191,5 +192,21 @@ def test_runs_killed_at_any_moment_of_their_start_leave_nothing(machine: Machine
             for name in ids:
                 assert (await listener.exit_of(name)).code == 137
                 assert machine.processes(name) == []
+
+    asyncio.run(scenario())
+
+
+def test_a_run_whose_folder_was_deleted_leaves_nothing_behind(machine: Machine) -> None:
+    """Its end cannot be recorded, and trying for ever kept the small process beside it alive for ever."""
+
+    async def scenario() -> None:
+        gate = Gate(machine.data.parent / "gate")
+        async with machine.opened() as (launcher, listener):
+            await launcher.start(make_spec("1.a.1", "sh", "-c", f"echo up; {gate.wait}"))
+            await listener.line_of("1.a.1", "up")
+            shim = psutil.Process(machine.shim()["pid"])
+            shutil.rmtree(machine.folder())
+            gate.open()
+            await asyncio.to_thread(shim.wait, 30)
 
     asyncio.run(scenario())
