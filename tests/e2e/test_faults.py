@@ -168,10 +168,11 @@ def test_a_second_master_on_the_same_data_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("host", "status"), [("box.example", b"200"), ("evil.example", b"403")])
-def test_a_master_behind_a_proxy_answers_to_the_name_that_it_gives_out(
-    host: str, status: bytes, tmp_path: Path
-) -> None:
-    with LocalMaster(tmp_path / "m", arguments=["--url", "https://box.example:8443"]) as master:
-        with socket.create_connection(("127.0.0.1", master.port)) as connection:
-            connection.sendall(f"GET /info HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-            assert connection.recv(12) == b"HTTP/1.1 " + status
+def test_a_master_behind_a_proxy_answers_to_the_name_it_gives_out(host: str, status: bytes, tmp_path: Path) -> None:
+    address = "https://box.example:8443"
+    with (
+        LocalMaster(tmp_path / "m", arguments=["--url", address]) as master,
+        socket.create_connection(("127.0.0.1", master.port)) as connection,
+    ):
+        connection.sendall(f"GET /info HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        assert connection.recv(12) == b"HTTP/1.1 " + status
