@@ -66,11 +66,12 @@ test-torch: $(VENV)/.dev  ## the PyTorch example; installs PyTorch first
 docs: $(VENV)/.dev  ## write the generated parts of the documentation
 	$(BIN)/python docs/generate.py
 
-check: $(VENV)/.dev  ## format, lint, types, layers
+check: $(VENV)/.dev  ## format, lint, types, layers, names of durable steps
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.durable_calls
 
 format: $(VENV)/.dev  ## put everything into our format
 	$(BIN)/ruff format .

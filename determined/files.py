@@ -1,4 +1,7 @@
-"""Changes of files that last: when one of these functions returns, its change is on the disk, and whole.
+"""The only place that changes files which must last: each change is whole or absent, and on the disk once made.
+
+Every function takes the name of its step and passes ``<name>.before``, ``<name>.half`` (while bytes are written)
+and ``<name>.after``, so that a test can stop the process at each of these points.
 
 The small process beside each run imports this, so it needs nothing but cheap parts of the standard library.
 """
@@ -6,7 +9,20 @@ The small process beside each run imports this, so it needs nothing but cheap pa
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from determined import steps
+from determined.steps import step
+
+
+@contextmanager
+def action(name: str) -> Iterator[None]:
+    """Mark the points before and after one change."""
+    step(f"{name}.before")
+    yield
+    step(f"{name}.after")
 
 
 def sync(path: str | os.PathLike[str]) -> None:
@@ -18,7 +34,7 @@ def sync(path: str | os.PathLike[str]) -> None:
         os.close(descriptor)
 
 
-def make_folder(path: Path, mode: int = 0o777) -> None:
+def make_folder(path: Path, name: str, mode: int = 0o777) -> None:
     """Make a folder and its missing parents; ``mode`` is that of the folder itself. One that is there stays as it is.
 
     Raises:
@@ -27,21 +43,99 @@ def make_folder(path: Path, mode: int = 0o777) -> None:
     if path.is_dir():
         return
     if not path.parent.is_dir():
-        make_folder(path.parent)
-    path.mkdir(mode=mode, exist_ok=True)
-    sync(path.parent)
+        make_folder(path.parent, name)
+    with action(name):
+        path.mkdir(mode=mode, exist_ok=True)
+        sync(path.parent)
 
 
-def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Give a file a new content at once: readers see the old bytes or the new ones, also after a power failure."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+def write_file(path: Path, data: bytes, name: str, mode: int = 0o666, sync: bool = True) -> None:
+    """Write a new file that nobody reads before it is whole; by default its bytes are on disk when this returns.
+
+    Its name is not: sync its folder, or rename it.
+    """
+    with action(name):
+        # What a dead process left would keep its mode, and might be a link that somebody else put there.
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            _write(descriptor, data, name)
+            if sync:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def replace_file(path: Path, data: bytes, name: str, mode: int = 0o666, sync: bool = True) -> None:
+    """Give a file a new content at once: readers see the old bytes or the new ones, also after a power failure.
+
+    One writer at a time.
+
+    Args:
+        sync: False for a file that nothing depends on, which may then be stale or empty after a power failure.
+    """
+    temporary = path.with_name(f".{path.name}.new")
     try:
-        left = memoryview(data)
-        while left:
-            left = left[os.write(descriptor, left) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    temporary.replace(path)
-    sync(path.parent)
+        write_file(temporary, data, f"{name}.write", mode, sync)
+        with action(f"{name}.rename"):
+            temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    if sync:
+        with action(f"{name}.sync"):
+            _sync(path.parent)
+
+
+def append(path: Path, length: int, data: bytes, name: str) -> None:
+    """Put bytes after the first ``length`` bytes of a file; whatever stood there is cut off first."""
+    with action(name), path.open("ab") as f:
+        f.truncate(length)
+        _write(f.fileno(), data, name)
+        os.fsync(f.fileno())
+
+
+def move(source: Path, target: Path, name: str) -> None:
+    """Rename within one file system; the target must not exist."""
+    with action(f"{name}.rename"):
+        source.rename(target)
+    with action(f"{name}.sync"):
+        sync(target.parent)
+
+
+def remove(path: Path, name: str) -> None:
+    """Remove a file or a whole folder, if it is there."""
+    with action(name):
+        if path.is_dir() and not path.is_symlink():
+            import shutil
+
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def sync_tree(folder: Path, name: str) -> None:
+    """Bring every file and folder below a folder to the disk, and the folder itself."""
+    with action(name):
+        for root, _, files in os.walk(folder):
+            for file in files:
+                sync(Path(root, file))
+            sync(Path(root))
+
+
+_sync = sync
+
+
+def _write(fd: int, data: bytes, name: str) -> None:
+    if steps.hook is not None and len(data) > 1:
+        half = len(data) // 2
+        _write_all(fd, data[:half])
+        step(f"{name}.half")
+        data = data[half:]
+    _write_all(fd, data)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

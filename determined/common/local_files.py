@@ -7,6 +7,7 @@ import site
 from pathlib import Path
 from typing import IO
 
+from determined import files
 from determined.errors import InvalidInput
 
 _LOG_LINES = 20
@@ -20,7 +21,7 @@ def make_folder(data_dir: Path) -> None:
         InvalidInput: it cannot be made.
     """
     try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.make_folder(data_dir, "client.data", 0o700)
     except OSError as error:
         raise InvalidInput(
             f"the folder of the local master cannot be made: {error}; set DET_DATA_DIR to one that can be written"

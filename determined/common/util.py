@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from determined import files
 from determined.errors import InvalidInput
 
 DEFAULT_ADDRESS = "localhost:8080"
@@ -92,26 +93,14 @@ def locked(path: Path) -> Iterator[None]:
     """Hold the lock that goes with a shared file, ``<path>.lock``, creating its folder if need be."""
     import filelock
 
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.make_folder(path.parent, "client.folder", 0o700)
     with filelock.FileLock(f"{path}.lock", mode=0o600):
         yield
 
 
 def write_private(path: Path, text: str) -> None:
     """Replace a file that only its owner may read, whole or not at all."""
-    temporary = path.with_name(f"{path.name}.temp")
-    temporary.unlink(missing_ok=True)
-    # O_EXCL: never through a link that somebody else put there; the mode holds from the first byte.
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    files.replace_file(path, text.encode(), "client.file", 0o600)
 
 
 def sizeof_fmt(size: float) -> str:

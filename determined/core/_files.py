@@ -115,12 +115,9 @@ def copy_into(source: Path, target: Path, names: Iterable[str]) -> None:
         shutil.copy2(source / name, place)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as JSON and wait until it is on the disk."""
-    with path.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2, allow_nan=False)
-        file.flush()
-        os.fsync(file.fileno())
+def as_json(value: Any) -> bytes:
+    """``value`` as JSON for people."""
+    return json.dumps(value, indent=2, allow_nan=False).encode()
 
 
 def sync_tree(root: Path, names: Iterable[str]) -> None:

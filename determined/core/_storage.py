@@ -11,20 +11,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from determined import files
 from determined.core._files import (
     METADATA_FILE,
     Selector,
+    as_json,
     checked_relative,
     checked_storage_id,
     copy_into,
     list_folder,
     select,
     sync_tree,
-    write_json,
 )
 from determined.errors import NotFound, StorageFailed
-from determined.files import make_folder, sync
-from determined.steps import step
 
 logger = logging.getLogger("determined.core")
 
@@ -109,23 +108,20 @@ class LocalStorage(Storage):
     def begin(self, storage_id: str) -> Path:
         """A folder beside the checkpoints, on the same file system, so that a rename publishes it."""
         folder = self.root / _PARTIAL / f"{self._owner}--{checked_storage_id(storage_id)}"
-        make_folder(folder.parent)
-        folder.mkdir()
+        files.make_folder(folder.parent, "checkpoint.home")
+        with files.action("checkpoint.begin"):
+            folder.mkdir()
         return folder
 
     def publish(self, storage_id: str, folder: Path, metadata: Mapping[str, Any]) -> dict[str, int]:
         """Wait for the disk, write the metadata, rename."""
         resources = list_folder(folder)
         resources.pop(METADATA_FILE, None)
-        step("checkpoint.sync.before")
-        sync_tree(folder, resources)
-        step("checkpoint.metadata.before")
-        write_json(folder / METADATA_FILE, metadata)
-        sync(folder)
-        step("checkpoint.rename.before")
-        folder.rename(self.root / checked_storage_id(storage_id))
-        step("checkpoint.rename.after")
-        sync(self.root)
+        with files.action("checkpoint.sync"):
+            sync_tree(folder, resources)
+        files.write_file(folder / METADATA_FILE, as_json(metadata), "checkpoint.metadata")
+        files.sync(folder)
+        files.move(folder, self.root / checked_storage_id(storage_id), "checkpoint")
         return resources
 
     def abandon(self, folder: Path) -> None:
@@ -162,8 +158,8 @@ class LocalStorage(Storage):
             logger.info("checkpoint %s is not in %s; nothing to delete", storage_id, self.root)
             return
         doomed = self.root / _PARTIAL / f"{self._owner}--deleted-{uuid.uuid4()}"
-        doomed.parent.mkdir(exist_ok=True)
-        folder.rename(doomed)
+        files.make_folder(doomed.parent, "checkpoint.home")
+        files.move(folder, doomed, "checkpoint.delete")
         _remove(doomed)
 
     def put(self, source: Path, name: str) -> None:
@@ -171,20 +167,21 @@ class LocalStorage(Storage):
         import shutil
 
         place = self.root / checked_relative(name)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source, place)
+        with files.action("checkpoint.put"):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, place)
 
     def probe(self) -> None:
         """Try the folder as ``begin`` uses it."""
         partial = self.root / _PARTIAL
-        partial.mkdir(parents=True, exist_ok=True)
+        files.make_folder(partial, "checkpoint.home")
         probe = partial / f"probe-{os.getpid()}-{uuid.uuid4()}"
         try:
-            probe.write_text(probe.name, encoding="utf-8")
+            files.write_file(probe, probe.name.encode(), "checkpoint.probe", sync=False)
             if probe.read_text(encoding="utf-8") != probe.name:
                 raise StorageFailed(f"{self.root} gave back other bytes than were written; check the file system")
         finally:
-            probe.unlink(missing_ok=True)
+            files.remove(probe, "checkpoint.probe.remove")
 
     def discard_partial(self) -> None:
         """Remove the owner's unfinished folders."""
@@ -195,10 +192,8 @@ class LocalStorage(Storage):
 
 
 def _remove(folder: Path) -> None:
-    import shutil
-
     try:
-        shutil.rmtree(folder)
+        files.remove(folder, "checkpoint.remove")
     except FileNotFoundError:
         return
     except OSError as error:

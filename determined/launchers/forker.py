@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from determined import files
 from determined.errors import Unavailable
 from determined.launchers import fork_server, paths
 
@@ -77,7 +78,7 @@ class Forker:
     def _launch(self) -> None:
         mine, theirs = socket.socketpair()
         mine.setblocking(False)
-        with theirs, self._error_path.open("wb") as errors:
+        with theirs, self._error_path.open("wb") as errors, files.action("launcher.server"):
             command = [sys.executable, "-I", "-S", "-c", fork_server.BOOT, _PACKAGE_PARENT, str(theirs.fileno())]
             try:
                 self._process = subprocess.Popen(

@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+from determined import files
 from determined.errors import FailedPrecondition, InvalidInput, Unavailable
+from determined.files import action
 from determined.launchers import paths, sweep
 from determined.launchers.devices import find_slots
 from determined.launchers.forker import Forker
@@ -21,7 +23,6 @@ from determined.launchers.prepare import clear_ended, delete_tree, prepare
 from determined.launchers.protocol import LauncherListener, RunSpec, Slot
 from determined.launchers.run import Run, record_exit
 from determined.launchers.spool import Spool, format_line
-from determined.steps import step
 
 UNUSABLE = 1
 """Exit code of a run whose specification cannot be used."""
@@ -74,11 +75,12 @@ class LocalLauncher:
         """Begin to report to ``listener``."""
         self._listener = listener
         self._closing = False
-        self._runs_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.make_folder(self._runs_dir, "launcher.runs", 0o700)
         fifo = self._runs_dir / paths.NEWS
         if not fifo.exists() or not stat.S_ISFIFO(fifo.stat().st_mode):
-            fifo.unlink(missing_ok=True)
-            os.mkfifo(fifo, 0o600)
+            with action("launcher.fifo"):
+                fifo.unlink(missing_ok=True)
+                os.mkfifo(fifo, 0o600)
         self._news_fd = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
         asyncio.get_running_loop().add_reader(self._news_fd, self._on_news)
         await asyncio.to_thread(clear_ended, self._runs_dir)
@@ -180,7 +182,8 @@ class LocalLauncher:
     async def _start_process(self, run: Run, spec: RunSpec) -> None:
         """Leaves a process, or the record of an end, or at least the reason why there is none."""
         try:
-            run.folder.mkdir(mode=0o700, exist_ok=True)
+            with action("launcher.folder"):
+                run.folder.mkdir(mode=0o700, exist_ok=True)
             lock_fd = None if _was_started(run.folder) else sweep.take_lock(run.folder / paths.LOCK)
             if lock_fd is not None:
                 try:
@@ -193,14 +196,13 @@ class LocalLauncher:
             run.start_failure = f"the run could not be started: {error}"
 
     async def _start_locked(self, run: Run, spec: RunSpec, lock_fd: int) -> None:
-        step("launcher.prepare.before")
-        await asyncio.to_thread(prepare, run.folder, spec, self.slots())
-        step("launcher.prepare.after")
+        with action("launcher.prepare"):
+            await asyncio.to_thread(prepare, run.folder, spec, self.slots())
         if run.kill_wanted:
             await asyncio.to_thread(record_exit, run.folder, KILLED, "killed before it had a process.")
         elif not self._closing:
-            await self._forker.spawn(run.folder, lock_fd)
-            step("launcher.spawn.after")
+            with action("launcher.spawn"):
+                await self._forker.spawn(run.folder, lock_fd)
 
     def _on_news(self) -> None:
         assert self._news_fd is not None

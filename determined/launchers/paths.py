@@ -6,7 +6,6 @@ The shim imports this module, so it stays with cheap parts of the standard libra
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -30,26 +29,14 @@ NEWS = ".news"
 SERVER_ERROR = ".fork_server.err"
 
 
-def write_atomic(path: Path, text: str, *, sync: bool = True) -> None:
-    """Replace a file as a whole (mode 0600); durable on return unless ``sync`` is off."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    write_new(temporary, text, sync=sync)
-    temporary.replace(path)
-    if sync:
-        files.sync(path.parent)
+def write_atomic(path: Path, text: str, name: str, *, sync: bool = True) -> None:
+    """Replace a private file as a whole; durable on return unless ``sync`` is off."""
+    files.replace_file(path, text.encode(), name, 0o600, sync)
 
 
-def write_new(path: Path, text: str, *, sync: bool = False) -> None:
+def write_new(path: Path, text: str, name: str) -> None:
     """Write a private file in place; for files that nobody reads before they are whole."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        left = text.encode()
-        while left:
-            left = left[os.write(descriptor, left) :]
-        if sync:
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    files.write_file(path, text.encode(), name, 0o600, sync=False)
 
 
 def read_record(path: Path) -> dict[str, Any] | None:

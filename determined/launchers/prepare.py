@@ -8,7 +8,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from determined import files
 from determined.errors import InvalidInput
+from determined.files import action
 from determined.launchers import context, environment, paths
 from determined.launchers.protocol import RunSpec, Slot
 
@@ -25,19 +27,21 @@ def prepare(folder: Path, spec: RunSpec, slots: Sequence[Slot]) -> None:
     """
     clear(folder)
     work, info = folder / paths.WORK, folder / paths.INFO
-    work.mkdir(mode=0o700)
-    info.mkdir(mode=0o700)
+    with action("launcher.folders"):
+        work.mkdir(mode=0o700)
+        info.mkdir(mode=0o700)
     if spec.context is not None:
-        context.unpack(spec.context, work)
+        with action("launcher.unpack"):
+            context.unpack(spec.context, work)
     for name, text in spec.info_files.items():
-        paths.write_new(info / _plain(name), text)
+        paths.write_new(info / _plain(name), text, "launcher.info")
     binds = _genuine_binds(folder, spec) if spec.genuine_paths else []
     if binds:
         root = Path(environment.GENUINE_ROOT)
         work, info = root / "workdir", root / "info"
     env = environment.build(spec, slots, folder, work, info, os.environ)
     record = {"argv": spec.argv, "env": env, "cwd": str(work), "binds": binds, "grace_s": LEFTOVER_GRACE_S}
-    paths.write_atomic(folder / paths.SPEC, json.dumps(record), sync=False)
+    paths.write_atomic(folder / paths.SPEC, json.dumps(record), "launcher.spec", sync=False)
 
 
 def _plain(name: str) -> str:
@@ -49,10 +53,11 @@ def _plain(name: str) -> str:
 def _genuine_binds(folder: Path, spec: RunSpec) -> list[tuple[str, str]]:
     """(source, target) pairs, outer folders first."""
     root = folder / paths.GENUINE
-    for inner in (paths.INFO, "workdir", "train/model"):
-        root.joinpath(inner).mkdir(parents=True)
     model = folder / paths.MODEL
-    shutil.copytree(folder / paths.WORK, model, symlinks=True)
+    with action("launcher.genuine"):
+        for inner in (paths.INFO, "workdir", "train/model"):
+            root.joinpath(inner).mkdir(parents=True)
+        shutil.copytree(folder / paths.WORK, model, symlinks=True)
     binds = [
         (str(root), environment.GENUINE_ROOT),
         (str(folder / paths.INFO), f"{environment.GENUINE_ROOT}/info"),
@@ -60,7 +65,7 @@ def _genuine_binds(folder: Path, spec: RunSpec) -> list[tuple[str, str]]:
         (str(model), f"{environment.GENUINE_ROOT}/train/model"),
     ]
     if spec.shared_fs_host_path is not None:
-        Path(spec.shared_fs_host_path).mkdir(parents=True, exist_ok=True)
+        files.make_folder(Path(spec.shared_fs_host_path), "launcher.checkpoints")
         binds.append((spec.shared_fs_host_path, environment.GENUINE_SHARED_FS))
     return binds
 
@@ -74,7 +79,8 @@ def clear(folder: Path) -> None:
 
 def clear_secrets(folder: Path) -> None:
     """Delete what holds tokens; quick."""
-    folder.joinpath(paths.SPEC).unlink(missing_ok=True)
+    with action("launcher.clear"):
+        folder.joinpath(paths.SPEC).unlink(missing_ok=True)
     delete_tree(folder / paths.INFO)
 
 
@@ -93,8 +99,9 @@ def delete_tree(folder: Path) -> None:
     """
     if not folder.exists():
         return
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():
-        for parent, _, _ in os.walk(folder):
-            Path(parent).chmod(0o700)
-        shutil.rmtree(folder)
+    with action("launcher.delete"):
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            for parent, _, _ in os.walk(folder):
+                Path(parent).chmod(0o700)
+            shutil.rmtree(folder)

@@ -184,7 +184,7 @@ def record_exit(folder: Path, code: int | None, reason: str) -> dict[str, Any]:
     """Record an end that no shim saw; a disk that refuses costs the record only. Blocking."""
     record = {"code": code, "at": time.time(), "reason": reason}
     try:
-        paths.write_atomic(folder / paths.EXIT, json.dumps(record))
+        paths.write_atomic(folder / paths.EXIT, json.dumps(record), "launcher.exit")
     except OSError as error:
         _log.warning("the end of run %s could not be recorded: %s", folder.name, error)
     return record

@@ -20,6 +20,7 @@ from determined.launchers import paths, tree
 from determined.launchers.child import spawn
 from determined.launchers.news import News
 from determined.launchers.spool import LineSplitter, Spool, format_line
+from determined.steps import step
 
 RETRY_S = 1.0
 """Between attempts to write to a full disk."""
@@ -43,7 +44,7 @@ def main(folder: Path, lock_fd: int, ready_fd: int) -> NoReturn:
             Shim(folder, lock_fd).run(ready_fd)
     except BaseException:
         with contextlib.suppress(OSError):
-            paths.write_new(folder / paths.SHIM_ERROR, _traceback())
+            paths.write_new(folder / paths.SHIM_ERROR, _traceback(), "shim.error")
         tree.kill_descendants(None, {})
         code = 70
     os._exit(code)
@@ -52,13 +53,14 @@ def main(folder: Path, lock_fd: int, ready_fd: int) -> NoReturn:
 def claim(folder: Path) -> bool:
     """Make this process the run's one shim, for ever; False when another was first."""
     mine = folder / f".claim.{os.getpid()}"
-    paths.write_new(mine, _identity(None))
+    paths.write_new(mine, _identity(None), "shim.claim.write")
     try:
-        os.link(mine, folder / paths.SHIM)
+        with files.action("shim.claim"):
+            os.link(mine, folder / paths.SHIM)
     except FileExistsError:
         return False
     finally:
-        mine.unlink()
+        files.remove(mine, "shim.claim.remove")
     return True
 
 
@@ -95,13 +97,16 @@ class Shim:
         tree.become_reaper("det-shim")
         self._wake_fd = self._listen_to_signals()
         child, failure = self._start_child()
-        paths.write_atomic(self._folder / paths.SHIM, _identity(None if failure else child), sync=False)
+        paths.write_atomic(self._folder / paths.SHIM, _identity(None if failure else child), "shim.start", sync=False)
+        step("shim.ready.before")
         os.write(ready_fd, b"1")
         os.close(ready_fd)
+        step("shim.ready.after")
         self._news.announce()
         self._make_start_durable()
         self._copy_until_over(child)
-        tree.kill_descendants(child, self._reaped)
+        with files.action("shim.kill"):
+            tree.kill_descendants(child, self._reaped)
         self._drain()
         if failure:
             self._spool.append(format_line(time.time(), "e", failure[1].encode("utf-8", "replace")))
@@ -126,7 +131,8 @@ class Shim:
     def _start_child(self) -> tuple[int, tuple[int, str] | None]:
         out, out_end = os.pipe()
         err, err_end = os.pipe()
-        child, failure = spawn(self._spec, out_end, err_end, self._lock_fd)
+        with files.action("shim.spawn"):
+            child, failure = spawn(self._spec, out_end, err_end, self._lock_fd)
         for fd, mark in ((out, "o"), (err, "e")):
             os.set_blocking(fd, False)
             self._streams[fd] = (mark, LineSplitter())
@@ -137,9 +143,10 @@ class Shim:
 
     def _make_start_durable(self) -> None:
         """After a power failure the run must not look as if it had never started. The run goes on meanwhile."""
-        files.sync(self._folder / paths.SHIM)
-        files.sync(self._folder)
-        files.sync(self._folder.parent)
+        with files.action("shim.sync"):
+            files.sync(self._folder / paths.SHIM)
+            files.sync(self._folder)
+            files.sync(self._folder.parent)
 
     def _copy_until_over(self, child: int) -> None:
         """Returns when no process is left, or when those left must be killed."""
@@ -186,7 +193,8 @@ class Shim:
     def _append(self, mark: str, pieces: list[bytes]) -> None:
         if pieces:
             now = time.time()
-            self._spool.append(b"".join([format_line(now, mark, piece) for piece in pieces]))
+            with files.action("shim.log"):
+                self._spool.append(b"".join([format_line(now, mark, piece) for piece in pieces]))
             self._news.note()
 
     def _drain(self) -> None:
@@ -202,8 +210,9 @@ class Shim:
         record = json.dumps({"code": code, "at": time.time(), "reason": reason})
         while True:
             try:
-                self._spool.sync()
-                return paths.write_atomic(self._folder / paths.EXIT, record)
+                with files.action("shim.log.sync"):
+                    self._spool.sync()
+                return paths.write_atomic(self._folder / paths.EXIT, record, "shim.exit")
             except FileNotFoundError:
                 # Somebody has deleted the folder: nobody will ever look for how the run ended.
                 return None

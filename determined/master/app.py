@@ -88,9 +88,7 @@ def read_secret(data: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        step("master.secret.before")
-        files.replace_file(path, secrets.token_bytes(32))
-        step("master.secret.after")
+        files.replace_file(path, secrets.token_bytes(32), "master.secret", 0o600)
         return path.read_bytes()
 
 
@@ -114,8 +112,9 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            step("master.serve.before")
-            files.replace_file(self._options.data / "master.json", json.dumps(self._ready).encode())
+            files.replace_file(
+                self._options.data / "master.json", json.dumps(self._ready).encode(), "master.serve", 0o600
+            )
             say(self._options.ready_fd, self._ready)
             log.info("serving on %s (data in %s)", self._ready["url"], self._options.data)
 
@@ -141,7 +140,7 @@ async def serve(options: Options) -> None:
     """
     if options.open_mode and options.host not in LOOPBACK:
         raise InvalidInput(f"--open lets anybody in, so it is for loopback only, not for {options.host}")
-    files.make_folder(options.data, 0o700)
+    files.make_folder(options.data, "master.data", 0o700)
     lock = FileLock(options.data / "master.lock")
     try:
         lock.acquire(timeout=0)
@@ -173,7 +172,7 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
     launcher = LocalLauncher(options.data, options.slots)
     auth = Auth(store, await asyncio.to_thread(read_secret, options.data), options.open_mode)
     checkpoints = options.data / "checkpoints"
-    files.make_folder(checkpoints, 0o700)
+    files.make_folder(checkpoints, "master.checkpoints", 0o700)
     storage = {"type": "shared_fs", "host_path": str(checkpoints.resolve())}
     service = MasterService(
         store=store,
@@ -191,7 +190,7 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
         names = [*(f"http://{name}:{port}" for name in ("127.0.0.1", "localhost")), *({url} - {own_url})]
         await asyncio.to_thread(write_local_login, names, boot.local_user.username, boot.local_token)
     if boot.password is not None:
-        files.replace_file(options.data / "password", f"{boot.password}\n".encode())
+        files.replace_file(options.data / "password", f"{boot.password}\n".encode(), "master.password", 0o600)
     identity = ApiIdentity(
         master_id=master_id,
         cluster_id=cluster_id,
@@ -221,7 +220,7 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
         await service.stop()
         auth.close()
         logging.getLogger().removeHandler(ring)
-        (options.data / "master.json").unlink(missing_ok=True)
+        files.remove(options.data / "master.json", "master.leave")
 
 
 def run(options: Options) -> int:

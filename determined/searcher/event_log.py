@@ -13,9 +13,9 @@ from pathlib import Path
 
 import msgspec
 
+from determined import files
 from determined.domain.search_method import SearcherState, apply_event
 from determined.errors import CorruptState, InvalidInput
-from determined.searcher import durable
 from determined.searcher.event import QueuedEvent
 from determined.wire.searcher import Inactive, event_from_json
 
@@ -45,7 +45,7 @@ class EventLog:
         """Add events; on disk when this returns."""
         data = b"".join(json.dumps(e.to_json(), separators=(",", ":")).encode() + b"\n" for e in events)
         if data:
-            durable.append(self.path, self._length, data, "runner.events.append")
+            files.append(self.path, self._length, data, "runner.events.append")
             self._take(data)
 
     def part(self) -> Part:

@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock, Timeout
 
+from determined import files
 from determined.errors import CorruptState, FailedPrecondition, InvalidInput, RunnerBusy
-from determined.searcher import durable
 
 EXPERIMENT_ID_FILE = "experiment_id.txt"
 INTENT_FILE = "intent.json"
@@ -51,7 +51,7 @@ class SearcherFolder:
         self.path = path
         if path.exists() and not path.is_dir():
             raise FileExistsError(f"searcher_dir={path} exists and is no folder; give another searcher_dir")
-        durable.make_folder(path, "runner.home")
+        files.make_folder(path, "runner.home")
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -72,7 +72,7 @@ class SearcherFolder:
         except OSError as e:
             raise InvalidInput(f"searcher_dir={self.path} cannot be written to ({e}); give another one") from e
         try:
-            (self.path / HOLDER_FILE).write_text(str(os.getpid()))
+            files.write_file(self.path / HOLDER_FILE, str(os.getpid()).encode(), "runner.holder", sync=False)
             yield
         finally:
             lock.release()
@@ -106,7 +106,7 @@ class SearcherFolder:
 
     def record_experiment(self, experiment_id: int) -> None:
         """Note which experiment was created; on disk when this returns."""
-        durable.replace_file(self.path / EXPERIMENT_ID_FILE, str(experiment_id).encode(), "runner.experiment_id")
+        files.replace_file(self.path / EXPERIMENT_ID_FILE, str(experiment_id).encode(), "runner.experiment_id")
 
     def intent(self) -> Intent | None:
         """What was decided at the start of this search, None if nothing was yet.
@@ -133,7 +133,7 @@ class SearcherFolder:
         intent = self.intent()
         if intent is None:
             intent = Intent(client_key=str(uuid.uuid4()), cluster_id=cluster_id, master_url=master_url)
-            durable.replace_file(self.path / INTENT_FILE, msgspec.json.encode(intent), "runner.intent")
+            files.replace_file(self.path / INTENT_FILE, msgspec.json.encode(intent), "runner.intent")
         return intent
 
     def check_cluster(self, cluster_id: str, master_url: str) -> None:

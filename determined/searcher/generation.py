@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
+from determined import files
 from determined.domain.operations import Operation
 from determined.errors import CorruptState
-from determined.searcher import durable
 from determined.searcher.event_log import Part, read_part
 from determined.wire.searcher import operation_to_json, operations_from_json
 
@@ -84,8 +84,8 @@ def seal(
     )
     body = msgspec.json.encode(manifest)
     sealed = _Sealed(FORMAT, _digest(FORMAT, body), msgspec.Raw(body))
-    durable.write_file(folder / MANIFEST, msgspec.json.encode(sealed), "runner.state.manifest", sync=False)
-    durable.sync_tree(folder, "runner.state.files")
+    files.write_file(folder / MANIFEST, msgspec.json.encode(sealed), "runner.state.manifest", sync=False)
+    files.sync_tree(folder, "runner.state.files")
     return manifest
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from determined import files
 from determined.domain import search_method as contract
 from determined.domain.search_method import SearcherState
 from determined.errors import CorruptState
@@ -74,7 +75,7 @@ class SearchMethod(contract.SearchMethod):
 def write_state(folder: Path, state: SearcherState, experiment_id: int) -> None:
     """Write a searcher state into a folder."""
     described = {**state.to_dict(), "experimentId": experiment_id}
-    (folder / STATE_FILE).write_text(json.dumps(described))
+    files.write_file(folder / STATE_FILE, json.dumps(described).encode(), "runner.state.events", sync=False)
 
 
 def read_state(folder: Path) -> tuple[SearcherState, int]:
@@ -97,7 +98,7 @@ def save_snapshot(method: contract.SearchMethod, folder: Path) -> None:
     """Write what a method's ``snapshot`` gives, if anything."""
     values = method.snapshot()
     if values is not None:
-        (folder / METHOD_FILE).write_text(json.dumps(dict(values)))
+        files.write_file(folder / METHOD_FILE, json.dumps(dict(values)).encode(), "runner.state.snapshot", sync=False)
 
 
 def load_snapshot(method: contract.SearchMethod, folder: Path) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from determined import files
 from determined.domain import search_method as contract
 from determined.domain.operations import Operation
 from determined.errors import CorruptState, FailedPrecondition
-from determined.searcher import durable, generation, link, submit
+from determined.searcher import generation, link, submit
 from determined.searcher.generation import MANIFEST
 from determined.searcher.legacy import is_legacy, read_legacy
 from determined.searcher.method import load_from, read_state, save_whole
@@ -108,7 +109,7 @@ class RemoteSearchRunner(SearchRunner):
         last = self.state.last_event_id
         with self.context.checkpoint.store_path({"steps_completed": last}) as (stored, _):
             path = Path(stored)
-            with durable.action("runner.state.method"):
+            with files.action("runner.state.method"):
                 save_whole(self.search_method, self.state, path, experiment_id)
             generation.seal(path, experiment_id, last, operations)
 

@@ -13,11 +13,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from determined import files
 from determined.domain import search_method as contract
 from determined.domain.operations import Operation
 from determined.domain.search_method import SearcherState
 from determined.errors import CorruptState
-from determined.searcher import durable, generation
+from determined.searcher import generation
 from determined.searcher.event import QueuedEvent
 from determined.searcher.event_log import EventLog, Part, read_part
 from determined.searcher.generation import MANIFEST, Manifest, NewerFormat
@@ -74,16 +75,16 @@ class SearchStore:
             events: handled since the last save.
             operations: the answer to them.
         """
-        durable.make_folder(self.folder, "runner.state.home")
+        files.make_folder(self.folder, "runner.state.home")
         base, log = self._record_events(state, events)
         temporary = self.folder / _TEMPORARY
-        durable.remove(temporary, "runner.state.clear")
-        durable.make_folder(temporary, "runner.state.folder")
-        with durable.action("runner.state.method"):
+        files.remove(temporary, "runner.state.clear")
+        files.make_folder(temporary, "runner.state.folder")
+        with files.action("runner.state.method"):
             save_into(method, state, temporary, self._experiment_id)
         manifest = generation.seal(temporary, self._experiment_id, state.last_event_id, operations, base, log.part())
         final = self._free_name(f"event_{state.last_event_id}")
-        durable.move(temporary, final, "runner.state")
+        files.move(temporary, final, "runner.state")
         self._kept.append((final, manifest))
         self._base, self._log = base, log
         self._point_to(state.last_event_id)
@@ -98,7 +99,7 @@ class SearchStore:
         Raises:
             CorruptState: no generation is intact; the message says what is wrong with each, and what to do.
         """
-        durable.remove(self.folder / _TEMPORARY, "runner.state.clear")
+        files.remove(self.folder / _TEMPORARY, "runner.state.clear")
         problems: list[str] = []
         for folder in self._generations():
             try:
@@ -128,7 +129,7 @@ class SearchStore:
             return self._base, self._log
         data = json.dumps({**state.to_dict(), "experimentId": self._experiment_id}).encode()
         path = self.folder / f"base_{state.last_event_id}.json"
-        durable.write_file(path, data, "runner.state.base")
+        files.write_file(path, data, "runner.state.base")
         base = Part(path.name, len(data), hashlib.sha256(data).hexdigest())
         return base, EventLog(self.folder / f"events_{state.last_event_id}.jsonl")
 
@@ -184,13 +185,13 @@ class SearchStore:
                 logger.debug(f"{folder} is damaged; it is not needed")
             else:
                 return
-        durable.remove(folder, "runner.state.remove")
+        files.remove(folder, "runner.state.remove")
 
     def _remove_old(self) -> None:
         if len(self._kept) > KEPT:
             self._kept, old = self._kept[-KEPT:], self._kept[:-KEPT]
             for folder, _ in old:
-                durable.remove(folder, "runner.state.remove")
+                files.remove(folder, "runner.state.remove")
             if any(manifest.parts() != old[0][1].parts() for _, manifest in self._kept):
                 self._remove_unused_parts()
 
@@ -199,7 +200,7 @@ class SearchStore:
         for pattern in ("base_*.json", "events*.jsonl"):
             for file in self.folder.glob(pattern):
                 if self._kept and file.name not in needed:
-                    durable.remove(file, "runner.state.unused")
+                    files.remove(file, "runner.state.unused")
 
     def _generations(self) -> list[Path]:
         """Folders with the name of a generation, newest first."""
@@ -218,10 +219,10 @@ class SearchStore:
     def _point_to(self, event_id: int) -> None:
         # The newest intact generation counts, whatever this says; it serves people and other clients.
         pointer = self.folder / POINTER
-        durable.replace_file(pointer, str(event_id).encode(), "runner.state.pointer", sync=False)
+        files.replace_file(pointer, str(event_id).encode(), "runner.state.pointer", sync=False)
 
     def _set_aside(self, folder: Path, why: str) -> None:
-        durable.move(folder, self._free_name(f"{why}_{folder.name}"), f"runner.state.{why}")
+        files.move(folder, self._free_name(f"{why}_{folder.name}"), f"runner.state.{why}")
 
     def _free_name(self, name: str) -> Path:
         path, number = self.folder / name, 1

@@ -121,8 +121,9 @@ class SqliteBackend:
     def _create_file(self) -> None:
         # Logins and password hashes are inside: for the owner's eyes only. SQLite's side files get the same mode.
         try:
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-            files.sync(Path(self._path).parent)
+            with files.action("store.create"):
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+                files.sync(Path(self._path).parent)
         except OSError as error:
             raise StorageFailed(f"cannot open the database {self._path}: {error.strerror}") from error
 

@@ -57,12 +57,7 @@ class LocalMaster:
             MasterFailed: it ended instead.
         """
         read, write = os.pipe()
-        command = [sys.executable, "-m", "determined.master", "--data", str(self.data), "--port", str(self.port)]
-        command += ["--ready-fd", str(write), *self.arguments]
-        command += ["--open"] if self.open_mode else []
-        command += [] if self.slots is None else ["--slots", str(self.slots)]
-        with (self.folder / "master.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.env, pass_fds=[write])
+        self.process = self.launch(write)
         os.close(write)
         with os.fdopen(read) as ready:
             line = ready.readline()
@@ -74,6 +69,17 @@ class LocalMaster:
         self.port = int(self.url.rsplit(":", 1)[1])
         self.env["DET_MASTER"] = self.url
         return self
+
+    def launch(self, ready_fd: int | None = None, port: int | None = None) -> subprocess.Popen[bytes]:
+        """Start a master, which need not be the one of this object, on its data; do not wait for it to serve."""
+        command = [sys.executable, "-m", "determined.master", "--data", str(self.data)]
+        command += ["--port", str(self.port if port is None else port), *self.arguments]
+        command += [] if ready_fd is None else ["--ready-fd", str(ready_fd)]
+        command += ["--open"] if self.open_mode else []
+        command += [] if self.slots is None else ["--slots", str(self.slots)]
+        handed = [] if ready_fd is None else [ready_fd]
+        with (self.folder / "master.log").open("ab") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log, env=self.env, pass_fds=handed)
 
     @property
     def log(self) -> str:
@@ -102,6 +108,17 @@ class LocalMaster:
     def trial_processes(self) -> list[psutil.Process]:
         """Every living process of every run of this master, found by its environment."""
         return [p for p in psutil.process_iter() if self._is_of_a_run(p)]
+
+    def run_processes(self) -> list[psutil.Process]:
+        """Those, and the processes that watch over them."""
+        return [p for p in psutil.process_iter() if self._is_of_a_run(p) or self._is_a_shim(p)]
+
+    def _is_a_shim(self, process: psutil.Process) -> bool:
+        try:
+            runs = str(self.data / "runs")
+            return process.name() == "det-shim" and any(f.path.startswith(runs) for f in process.open_files())
+        except psutil.Error:
+            return False
 
     def _is_of_a_run(self, process: psutil.Process) -> bool:
         try:

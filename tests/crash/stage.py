@@ -3,24 +3,52 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.crash.digest import digest
+from determined.testing.digest import digest
+from tests.crash.ask import ask
 
 ROOT = Path(__file__).parent.parent.parent
 Death = tuple[str, int]
+ShimDeath = tuple[int, str, int]
+SHARE = max(int(os.environ.get("DET_CRASH_SHARE", "24")), 1)
+"""One in so many points is played; ``make crash`` plays all."""
+BEGINS = {"ours": "hello from trial"}
+"""What a trial's log says of each piece of work that it does, by search."""
 
 
 class Broken(Exception):
     """A search did not come to its end."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """One search, from nothing to its end.
+
+    Attributes:
+        digest: what must be equal.
+        steps: those of the last master.
+        died: how many masters.
+        shim_steps: of the processes beside the runs.
+        unnamed: changes of files that passed no step.
+        restarts: of all trials.
+    """
+
+    digest: dict[str, Any]
+    steps: Sequence[Death]
+    died: int
+    shim_steps: Sequence[ShimDeath]
+    unnamed: Sequence[str]
+    restarts: int
 
 
 @dataclass
@@ -30,9 +58,29 @@ class Stage:
     home: Path
     zygote: subprocess.Popen[str]
     played: int = 0
+    quiet: dict[tuple[str, bool], Played] = field(default_factory=dict)
 
-    def play(self, *deaths: Death, plant: str = "") -> tuple[dict[str, Any], list[Death], int]:
-        """One search: its digest, the steps of its last master, and how many masters died.
+    def undisturbed(self, search: str = "ours", killed: bool = False) -> Played:
+        """The search without any death; played once."""
+        if (search, killed) not in self.quiet:
+            self.quiet[search, killed] = self.play(search=search, killed=killed)
+        return self.quiet[search, killed]
+
+    def play(
+        self,
+        *deaths: Death,
+        search: str = "ours",
+        shim: ShimDeath | None = None,
+        plant: str = "",
+        killed: bool = False,
+    ) -> Played:
+        """One search.
+
+        Args:
+            deaths: of one master after the other.
+            search: "ours", or one of the chaos searches.
+            shim: death of a process beside a run.
+            killed: leave out of the digest what a run does again after it was lost.
 
         Raises:
             Broken: it did not end as completed.
@@ -42,17 +90,33 @@ class Stage:
         folder.mkdir()
         assert self.zygote.stdin is not None
         assert self.zygote.stdout is not None
-        order = {"folder": str(folder), "deaths": deaths, "plant": plant}
+        order = {"folder": str(folder), "search": search, "deaths": deaths, "shim": shim, "plant": plant}
         self.zygote.stdin.write(json.dumps(order) + "\n")
         self.zygote.stdin.flush()
         answer = json.loads(self.zygote.stdout.readline())
         if answer["code"] != 0:
             log = folder / "runner.log"
             told = answer.get("told") or (log.read_text()[-3000:] if log.exists() else "")
-            raise Broken(f"after {deaths}: {answer['code']}\n{told}")
-        found = digest(folder / "data")
+            raise Broken(f"after {deaths} {shim}: {answer['code']}\n{told}")
+        found = digest(folder / "data", only_experiment(folder / "data"), BEGINS.get(search, "trained"), killed=killed)
+        [restarts] = ask(folder / "data", "SELECT sum(restarts) FROM trials")
+        passed = [line.split() for line in (folder / "shim_steps").read_text().splitlines()]
         shutil.rmtree(folder)
-        return found, [(name, n) for name, n in answer["steps"]], answer["died"]
+        return Played(
+            found,
+            [(name, n) for name, n in answer["steps"]],
+            answer["died"],
+            [(int(k), name, int(n)) for k, name, n in passed],
+            answer["unnamed"],
+            restarts,
+        )
+
+
+def only_experiment(data: Path) -> int:
+    """The one experiment on a data folder."""
+    found = ask(data, "SELECT id FROM experiments")
+    assert len(found) == 1, f"there are {len(found)} experiments"
+    return int(found[0])
 
 
 @contextmanager

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +13,12 @@ from typing import Any
 import pytest
 
 from determined.testing.cluster import LocalMaster
+from determined.testing.digest import difference, digest
 from determined.testing.fault_proxy import Fault, FaultProxy, Policy, seeded
-from tests.crash.digest import difference, digest
+from tests.crash.stage import BEGINS, SHARE, only_experiment
 
 ROOT = Path(__file__).parent.parent.parent
-SHARE = int(os.environ.get("DET_CRASH_SHARE", "24"))
-SEEDS = range(0, 100, max(SHARE, 1))
+SEEDS = range(0, 100, SHARE)
 MOST_RUNNERS = 20
 
 pytestmark = pytest.mark.timeout(600)
@@ -40,7 +39,7 @@ def play(folder: Path, policy: Policy) -> tuple[dict[str, Any], dict[Fault, int]
             if done.returncode == 0:
                 break
         assert done.returncode == 0, told
-        return digest(master.data), dict(proxy.faults)
+        return digest(master.data, only_experiment(master.data), BEGINS["ours"]), dict(proxy.faults)
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,9 @@
 """Plays whole searches for tests: a real master, a real runner and real trials; the master dies when it is told to.
 
-One order a line on standard input, ``{"folder", "deaths", "plant"}``; a plant is a bug of ``plants.py``. Each death is
-``[step, n]``: the master that is alive then is killed when it comes to this step for the n-th time; the next master has
-the next death. One answer a line:
-``{"code", "died", "runners", "steps"}``, where ``steps`` are those of the last master.
+One order a line on standard input, ``{"folder", "search", "deaths", "shim", "plant"}``; a plant is a bug of
+``plants.py``. Each death is ``[step, n]``: the master that is alive then is killed when it comes to this step for the
+n-th time; the next master has the next death. ``shim`` is ``[k, step, n]``, for the k-th process beside a run. One
+answer a line: ``{"code", "died", "runners", "steps", "unnamed"}``, where ``steps`` are those of the last master.
 
 Everything is imported here once, and masters and runners are forked, so that a death costs no start of an interpreter.
 """
@@ -26,8 +26,12 @@ from typing import Any, NoReturn
 import psutil
 
 from determined import searcher, steps
+from determined.launchers import fork_server
 from determined.master.app import Options
 from determined.master.app import run as run_master
+from determined.testing.chaos.searches import SEARCHES, config
+from tests.crash import shim_steps, unnamed
+from tests.crash.ask import ask
 from tests.crash.plants import PLANTS
 
 MODEL = Path(__file__).parent.parent / "model"
@@ -89,40 +93,53 @@ class Halving(searcher.SearchMethod):
         self.metrics = saved["metrics"]
 
 
-def become_master(folder: Path, port: int, death: list[Any] | None, ready: int, plant: str) -> NoReturn:
+def become_master(search: Search, death: list[Any] | None, ready: int) -> NoReturn:
     """Serve, until SIGTERM or the ordered death."""
+    folder, port = search.folder, search.port
     _redirect(folder / "master.log")
-    if plant:
-        PLANTS[plant]()
+    if search.plant:
+        PLANTS[search.plant]()
+    os.environ[shim_steps.PASSED] = str(folder / "shim_steps")
+    os.environ[shim_steps.DEATH] = json.dumps(search.shim)
+    fork_server.BOOT = shim_steps.BOOT
     count: Counter[str] = Counter()
     names = os.open(folder / "steps", os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_APPEND)
 
     def pass_step(name: str) -> None:
         count[name] += 1
+        unnamed.note(name)
+        if name == "master.collected":
+            os.write(search.tell_collected, b"1")
         os.write(names, f"{name} {count[name]}\n".encode())
         if death is not None and [name, count[name]] == death:
             os.kill(os.getpid(), signal.SIGKILL)
 
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     steps.hook = pass_step
+    unnamed.watch([folder], folder / "unnamed")
     options = Options(data=folder / "data", host="127.0.0.1", port=port, open_mode=False, slots=3, ready_fd=ready)
     _end(lambda: run_master(options))
 
 
-def become_runner(folder: Path, port: int, plant: str) -> NoReturn:
+def become_runner(search: Search) -> NoReturn:
     """Run the search, or go on with it."""
+    folder = search.folder
     _redirect(folder / "runner.log")
-    if plant:
-        PLANTS[plant]()
-    os.environ["DET_MASTER"] = f"http://127.0.0.1:{port}"
+    if search.plant:
+        PLANTS[search.plant]()
+    os.environ["DET_MASTER"] = f"http://127.0.0.1:{search.port}"
     logging.basicConfig(level=logging.INFO)
+    steps.hook = unnamed.note
+    unnamed.watch([folder], folder / "unnamed")
 
-    def search() -> int:
-        runner = searcher.LocalSearchRunner(Halving(), folder / "searcher")
-        runner.run(CONFIG, model_dir=MODEL)
+    def work() -> int:
+        is_ours = search.search == "ours"
+        method = Halving() if is_ours else SEARCHES[search.search]()
+        runner = searcher.LocalSearchRunner(method, folder / "searcher")
+        runner.run(CONFIG if is_ours else config(search.search), model_dir=MODEL)
         return 0 if runner.state.experiment_completed else 3
 
-    _end(search)
+    _end(work)
 
 
 def _redirect(log: Path) -> None:
@@ -154,7 +171,9 @@ class Search:
     """One search and the processes that serve it."""
 
     folder: Path
+    search: str
     deaths: list[list[Any]]
+    shim: list[Any] | None = None
     plant: str = ""
     port: int = 0
     master: int = 0
@@ -162,6 +181,8 @@ class Search:
     died: int = 0
     runners: int = 0
     code: int | None = None
+    tell_collected: int = -1
+    _collected: int = -1
     _left: list[list[Any]] = field(default_factory=list)
 
     def play(self) -> None:
@@ -175,7 +196,17 @@ class Search:
                 self._on_master_gone(os.waitstatus_to_exitcode(status))
             elif pid == self.runner:
                 self._on_runner_gone(os.waitstatus_to_exitcode(status))
+        if self.code == 0:
+            self._wait_for_collection()
         self.stop()
+
+    def _wait_for_collection(self) -> None:
+        """Until the checkpoints that are not kept are deleted, whoever dies on the way."""
+        while any(ask(self.folder / "data", "SELECT uncollected FROM experiments")):
+            if os.read(self._collected, 1):
+                return
+            _, status = os.waitpid(self.master, 0)
+            self._on_master_gone(os.waitstatus_to_exitcode(status))
 
     def clear(self) -> None:
         """Kill runs that nobody looks after any more; they would wait for their master for hours."""
@@ -186,6 +217,8 @@ class Search:
 
     def stop(self) -> None:
         """End what is left."""
+        if self._collected >= 0:
+            os.close(self._collected)
         for pid in (self.master, self.runner):
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
                 os.kill(pid, signal.SIGTERM)
@@ -195,12 +228,16 @@ class Search:
         """Start masters until one serves."""
         while True:
             ready, tell = os.pipe()
+            if self._collected >= 0:
+                os.close(self._collected)
+            self._collected, self.tell_collected = os.pipe()
             death = self._left.pop(0) if self._left else None
             self.master = os.fork()
             if self.master == 0:
                 os.close(ready)
-                become_master(self.folder, self.port, death, tell, self.plant)
+                become_master(self, death, tell)
             os.close(tell)
+            os.close(self.tell_collected)
             with os.fdopen(ready) as told:
                 if "url" in told.readline():
                     return
@@ -221,7 +258,7 @@ class Search:
         self.runners += 1
         self.runner = os.fork()
         if self.runner == 0:
-            become_runner(self.folder, self.port, self.plant)
+            become_runner(self)
 
     def _on_runner_gone(self, code: int) -> None:
         # A runner that cannot reach its master says so and ends; whoever started it starts it again.
@@ -253,7 +290,7 @@ def main() -> None:
         order = json.loads(line)
         folder = Path(order["folder"])
         os.environ["XDG_CONFIG_HOME"] = str(folder / "config")
-        search = Search(folder, order["deaths"], order.get("plant", ""))
+        search = Search(folder, order["search"], order["deaths"], order["shim"], order["plant"])
         signal.alarm(STUCK_AFTER_S)
         try:
             search.play()
@@ -262,11 +299,18 @@ def main() -> None:
             signal.alarm(0)
             search.stop()
             search.clear()
-            print(json.dumps({"code": 1, "died": search.died, "steps": [], "told": str(e)}), flush=True)
+            answer = {"code": 1, "died": search.died, "steps": [], "unnamed": [], "told": str(e)}
+            print(json.dumps(answer), flush=True)
             continue
         passed = [line.split() for line in (folder / "steps").read_text().splitlines()]
-        answer = {"code": search.code, "died": search.died, "runners": search.runners}
-        print(json.dumps({**answer, "steps": [[name, int(n)] for name, n in passed]}), flush=True)
+        answer = {
+            "code": search.code,
+            "died": search.died,
+            "runners": search.runners,
+            "steps": [[name, int(n)] for name, n in passed],
+            "unnamed": (folder / "unnamed").read_text().splitlines(),
+        }
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

@@ -100,6 +100,9 @@ async def test_bad_submissions_are_refused_with_every_problem(m: Rig) -> None:
 async def test_the_same_client_key_gives_the_same_experiment(m: Rig) -> None:
     first = await m.create(clientKey="k")
     assert await m.create(clientKey="k") == first
+    # A script that writes its files anew before it tries again sends the same search.
+    later = [{**file, "mtime": "1700000123"} for file in FILES]
+    assert await m.create(clientKey="k", modelDefinition=later) == first
     body = {"config": CONFIG + "description: other\n", "modelDefinition": FILES, "activate": True, "clientKey": "k"}
     refused(await m.call("POST", "/v1/experiments", body), 409)
     refused(await m.call("POST", "/v1/experiments", {**body, "clientKey": "k" * 129}), 400)

@@ -19,6 +19,7 @@ from determined.common.api.ndjson import objects_of
 from determined.common.api.retries import retry_policy
 from determined.common.util import canonical_master_url
 from determined.errors import DeterminedError
+from determined.steps import step
 from determined.wire.values import protect
 
 if TYPE_CHECKING:
@@ -225,6 +226,7 @@ class Session:
         headers = {**self._identity(), "Accept": accept, "User-Agent": f"determined-search/{__version__}"}
         if body is not _ABSENT:
             headers["Content-Type"] = "application/json"
+        step("call.before")
         try:
             response = self._connections().request(
                 method,
@@ -238,6 +240,7 @@ class Session:
             )
         except urllib3.exceptions.HTTPError as error:
             raise _unreachable(self._url, what, error, timeout_s) from error
+        step("call.after")
         if response.status >= 300:
             answer = response.data
             response.release_conn()

@@ -109,6 +109,7 @@ class Admin:
         # It may have been deleted meanwhile, which is what was wanted of it.
         with contextlib.suppress(NotFound):
             await self.store.write([db.PatchExperiment(id=experiment_id, changes={"uncollected": False})])
+        step("master.collected")
 
     async def delete_checkpoints(self, uuids: Sequence[str]) -> None:
         """See ``Service.delete_checkpoints``."""

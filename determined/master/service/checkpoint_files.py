@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import fsspec
 
+from determined import files
 from determined.errors import InvalidInput
 
 
@@ -28,8 +28,7 @@ def delete_files(storage: Mapping[str, Any], checkpoint: str) -> None:
     if kind == "shared_fs":
         root = Path(storage["host_path"]) / (storage.get("storage_path") or "")
         folder = root / name
-        if folder.is_symlink() or folder.is_dir():
-            shutil.rmtree(folder)
+        files.remove(folder, "master.checkpoint.remove")
         return
     fs, root_path = _remote(storage)
     path = f"{root_path}/{name}"

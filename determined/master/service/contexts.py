@@ -11,13 +11,13 @@ import hashlib
 import io
 import stat
 import tarfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from determined import files
 from determined.errors import InvalidContext, NotFound, TooLarge
 from determined.master.service.ports import ContextFile
-from determined.steps import step
 
 MAX_BYTES = 96 * 1024 * 1024
 """Of the raw files of one model definition."""
@@ -90,7 +90,10 @@ class Contexts:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        files.make_folder(folder)
+        self._turn = threading.Lock()
+        files.make_folder(folder, "master.contexts")
+        for left in folder.glob(".*.new"):
+            files.remove(left, "master.context.clear")
 
     def path(self, name: str) -> Path:
         """Where the archive of this name lies."""
@@ -104,11 +107,9 @@ class Contexts:
         """
         name = hashlib.sha256(data).hexdigest()
         target = self.path(name)
-        if target.exists():
-            return name
-        step("master.context.before")
-        files.replace_file(target, data)
-        step("master.context.after")
+        with self._turn:
+            if not target.exists():
+                files.replace_file(target, data, "master.context", 0o600)
         return name
 
     def get(self, name: str) -> bytes:

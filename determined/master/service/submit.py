@@ -112,12 +112,12 @@ class Submissions:
         over = config.resources.slots_per_trial > self.total_slots
         if submission.validate_only:
             return Submitted(None, config.complete, config.warnings, over)
-        data = await asyncio.to_thread(archive, submission.files) if submission.files else b""
-        digest = _digest(submission, data)
+        digest = await asyncio.to_thread(_digest, submission)
         if submission.client_key:
             existing = await self.store.find_by_client_key(user.id, submission.client_key)
             if existing is not None:
                 return self._again(existing, digest, config, over)
+        data = await asyncio.to_thread(archive, submission.files) if submission.files else b""
         context = await asyncio.to_thread(self.contexts.put, data) if data else ""
         if not context and parent is not None:
             context = parent.context
@@ -220,7 +220,11 @@ class Submissions:
             raise
 
 
-def _digest(submission: Submission, data: bytes) -> str:
-    """Tells a repeated submission from another one under the same key."""
-    body = msgspec.json.encode([submission.config, submission.parent_id, submission.project_id, submission.activate])
-    return hashlib.sha256(body + hashlib.sha256(data).digest()).hexdigest()
+def _digest(submission: Submission) -> str:
+    """Tells a repeated submission from another one under the same key.
+
+    Times of files do not count: a script that writes its model definition anew before each try sends the same one.
+    """
+    hashes = sorted((f.path, f.mode, f.content and hashlib.sha256(f.content).hexdigest()) for f in submission.files)
+    told = [submission.config, submission.parent_id, submission.project_id, submission.activate, hashes]
+    return hashlib.sha256(msgspec.json.encode(told)).hexdigest()

@@ -57,7 +57,7 @@ def test_folders_follow_the_environment(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_private_file_replaces_the_old_one_whole(tmp_path: Path) -> None:
     path = tmp_path / "secret"
-    (tmp_path / "secret.temp").write_text("left over")
+    (tmp_path / ".secret.new").write_text("left over")
     util.write_private(path, "one")
     util.write_private(path, "two")
     assert path.read_text() == "two"

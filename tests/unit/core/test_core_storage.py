@@ -119,8 +119,9 @@ def test_nothing_has_its_name_before_it_is_whole_even_when_the_writer_is_killed(
     """The writer dies by SIGKILL between the last file and the metadata: only an unfinished folder is left."""
     script = """
 import os, signal, sys
+from determined import steps
 from determined.core import _storage
-_storage.write_json = lambda path, value: os.kill(os.getpid(), signal.SIGKILL)
+steps.hook = lambda name: name == "checkpoint.metadata.before" and os.kill(os.getpid(), signal.SIGKILL)
 storage = _storage.LocalStorage(sys.argv[1], owner="5.trial")
 folder = storage.begin("one")
 (folder / "model.bin").write_bytes(b"12345")

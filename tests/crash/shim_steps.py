@@ -1,0 +1,44 @@
+"""Lets the process beside a run die at a step; the fork server imports this instead of nothing, by another boot text.
+
+Standard library only, as everything that runs there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections import Counter
+
+from determined import steps
+
+DEATH, PASSED = "CRASH_SHIM_DEATH", "CRASH_SHIM_STEPS"
+BOOT = (
+    "import sys; sys.path.append(sys.argv[1]); from tests.crash.shim_steps import install; install(); "
+    "from determined.launchers.fork_server import main; main(int(sys.argv[2]))"
+)
+
+
+def install() -> None:
+    """Count the shims that are forked from here; the one of the death's number dies at the death's step."""
+    count: Counter[str] = Counter()
+    death = json.loads(os.environ.get(DEATH, "null"))
+    out = os.open(os.environ[PASSED], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    forks = {"so far": 0, "above": 0}
+
+    def pass_step(name: str) -> None:
+        count[name] += 1
+        number = forks["so far"]
+        os.write(out, f"{number} {name} {count[name]}\n".encode())
+        if death == [number, name, count[name]]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def in_parent() -> None:
+        if forks["above"] == 0:
+            forks["so far"] += 1
+
+    def in_child() -> None:
+        forks["above"] += 1
+
+    os.register_at_fork(after_in_parent=in_parent, after_in_child=in_child)
+    steps.hook = pass_step
