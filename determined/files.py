@@ -89,10 +89,14 @@ def replace_file(path: Path, data: bytes, name: str, mode: int = 0o666, sync: bo
 
 def append(path: Path, length: int, data: bytes, name: str) -> None:
     """Put bytes after the first ``length`` bytes of a file; whatever stood there is cut off first."""
-    with action(name), path.open("ab") as f:
-        f.truncate(length)
-        _write(f.fileno(), data, name)
-        os.fsync(f.fileno())
+    with action(name):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            os.ftruncate(descriptor, length)
+            _write(descriptor, data, name)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def move(source: Path, target: Path, name: str) -> None:

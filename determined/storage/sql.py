@@ -10,6 +10,7 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from determined import files
 from determined.domain.ids import ExperimentId, TrialId, UserId
 from determined.domain.records import EventRow, Experiment, JournalRow, LogRecord, Metrics, Run, Token, Trial, User
 from determined.domain.states import CheckpointState, TrialState
@@ -72,7 +73,7 @@ class SqlStore:
     def _prepare(self) -> Engine:
         engine = self._backend.writer()
         try:
-            with engine.begin() as conn:
+            with files.action("store.migrate"), engine.begin() as conn:
                 bring_up_to_date(conn)
         except DBAPIError as error:
             engine.dispose()

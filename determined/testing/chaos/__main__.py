@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not chaos.play(seed, faults):
             if args.shrink:
                 _tell_shortest(chaos, seed, faults)
-            break
+            if not args.keep_going:
+                break
         seed += 1
     chaos.report()
     return 1 if chaos.bad else 0
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=14, help="faults in each schedule (default: 14)")
     parser.add_argument("--faults", type=Path, help="play this schedule, as printed after a failure, and nothing else")
     parser.add_argument("--no-shrink", dest="shrink", action="store_false", help="leave a failing schedule as it is")
+    parser.add_argument("--keep-going", action="store_true", help="go on after a failure")
     parser.add_argument("--keep", type=Path, help="folder for the data of what failed (default: thrown away)")
     return parser
 

@@ -39,16 +39,15 @@ class Training:
             while self.steps < op.length:
                 if self.context.preempt.should_preempt():
                     return
-                self.train()
-                op.report_progress(self.steps)
+                self.train(op)
             self.context.train.report_validation_metrics(self.steps, {"validation_loss": self.value})
             told: Any = self.value
             if self.hparams.get("tells_checkpoint"):
                 told = {"error": self.value, "checkpoint": self.checkpoint}
             op.report_completed(told)
 
-    def train(self) -> None:
-        """One unit."""
+    def train(self, op: core.SearcherOperation) -> None:
+        """One unit. It is saved last, so that a run that dies on the way reports it again rather than never."""
         time.sleep(self.hparams["pause"])
         self.steps += 1
         self.value = round((self.value * 31 + float(self.hparams["x"]) * 17 + self.steps) % 97 / 97, 9)
@@ -61,6 +60,7 @@ class Training:
             sys.exit(3)
         print(f"trained {self.steps}", flush=True)
         self.context.train.report_training_metrics(self.steps, {"loss": self.value})
+        op.report_progress(self.steps)
         with self.context.checkpoint.store_path({"steps_completed": self.steps}) as (path, uuid):
             (path / "state.json").write_text(json.dumps([self.steps, self.value]))
         self.checkpoint = uuid
