@@ -119,8 +119,9 @@ class World:
         alive: dict[str, set[str]] = {}
         for process in self.master.trial_processes():
             with contextlib.suppress(psutil.Error):
-                allocation = process.environ()["DET_ALLOCATION_ID"]
-                alive.setdefault(allocation.rpartition(".")[0], set()).add(allocation)
+                # A process that dies meanwhile has no environment any more.
+                if allocation := process.environ().get("DET_ALLOCATION_ID"):
+                    alive.setdefault(allocation.rpartition(".")[0], set()).add(allocation)
         for trial, runs in alive.items():
             if len(runs) > 1:
                 raise Violated(f"two runs of {trial} live at once: {sorted(runs)}")
