@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import engine, latency, reports, start
+from bench import engine, latency, reports, restart, start
 from bench.support import Section
 
 BENCHMARKS: Mapping[str, Callable[[bool], Section]] = {
@@ -18,6 +18,7 @@ BENCHMARKS: Mapping[str, Callable[[bool], Section]] = {
     "latency": latency.main,
     "start": start.main,
     "reports": reports.main,
+    "restart": restart.main,
 }
 
 

@@ -128,6 +128,10 @@ class Exhausted(DeterminedError, RuntimeError):
 class StorageFailed(DeterminedError, OSError):
     """The store could not commit (disk full, I/O error); nothing was changed."""
 
+    def __str__(self) -> str:
+        # With an error number, OSError would put "[Errno 28]" before a sentence that is for people.
+        return str(self.strerror) if self.strerror is not None else super().__str__()
+
 
 class Unavailable(DeterminedError, ConnectionError):
     """The master cannot be reached, or is shutting down; a retry can help."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from determined import files
 from determined.common import local_files, processes, util
 from determined.common import local_ports as ports
 from determined.common.api.errors import BadRequestException, BadResponseException
@@ -194,17 +195,18 @@ def _launch(options: MasterOptions, port: int) -> RunningMaster:
     with os.fdopen(reader, "rb") as ready, local_files.open_log(log_path) as log:
         start = log.tell()
         try:
-            process = subprocess.Popen(
-                [*options.argv(port), "--ready-fd", str(writer)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                pass_fds=(writer,),
-                start_new_session=True,
-                # Not the user's folder: modules that lie there must not hide those of the master.
-                cwd=options.data_dir,
-                env=local_files.environment(),
-            )
+            with files.action("client.start"):
+                process = subprocess.Popen(
+                    [*options.argv(port), "--ready-fd", str(writer)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=(writer,),
+                    start_new_session=True,
+                    # Not the user's folder: modules that lie there must not hide those of the master.
+                    cwd=options.data_dir,
+                    env=local_files.environment(),
+                )
         finally:
             os.close(writer)
         # Whoever stops it waits for its end, which comes only when its parent has taken note of it.

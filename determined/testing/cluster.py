@@ -26,6 +26,7 @@ class LocalMaster:
     Attributes:
         url: where it serves; the port stays the same over restarts.
         env: environment for clients: its address, and a configuration folder of their own.
+        wrapper: command before the master's own, which must end by executing it.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class LocalMaster:
         self.open_mode = open_mode
         self.slots = slots
         self.arguments = list(arguments)
+        self.wrapper: list[str] = []
         self.port = 0
         self.url = ""
         self.process: subprocess.Popen[bytes] | None = None
@@ -72,7 +74,7 @@ class LocalMaster:
 
     def launch(self, ready_fd: int | None = None, port: int | None = None) -> subprocess.Popen[bytes]:
         """Start a master, which need not be the one of this object, on its data; do not wait for it to serve."""
-        command = [sys.executable, "-m", "determined.master", "--data", str(self.data)]
+        command = [*self.wrapper, sys.executable, "-m", "determined.master", "--data", str(self.data)]
         command += ["--port", str(self.port if port is None else port), *self.arguments]
         command += [] if ready_fd is None else ["--ready-fd", str(ready_fd)]
         command += ["--open"] if self.open_mode else []

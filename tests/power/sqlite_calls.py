@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 from tests.power.log import Call, Log
@@ -38,10 +39,15 @@ def library() -> str | None:
 
 
 class Recorder:
-    """Stands before the default file system of SQLite from construction on; cannot be taken away again."""
+    """Stands before the default file system of SQLite from construction on; cannot be taken away again.
 
-    def __init__(self, log: Log, inside: str) -> None:
-        self._log, self._inside = log, inside
+    Args:
+        log: gets every call on a file below ``inside``.
+        fail: asked before each write, cut and sync, with its kind; any code but 0 is what SQLite gets instead.
+    """
+
+    def __init__(self, log: Log, inside: str, fail: Callable[[str], int] = lambda kind: 0) -> None:
+        self._log, self._inside, self._fail = log, inside, fail
         self._paths: dict[int, str] = {}
         self._nameless: set[str] = set()
         self._tables: dict[int, Any] = {}
@@ -88,20 +94,22 @@ class Recorder:
             )
 
             def on_write(file: int, data: int, count: int, offset: int) -> int:
-                code = int(write(file, data, count, offset))
+                code = self._fail("write") or int(write(file, data, count, offset))
                 if code == 0:
                     self._log.add(Call("write", self._paths[file], ctypes.string_at(data, count), offset))
                 return code
 
             def on_truncate(file: int, size: int) -> int:
-                code = int(truncate(file, size))
+                code = self._fail("cut") or int(truncate(file, size))
                 if code == 0:
                     self._log.add(Call("cut", self._paths[file], at=size))
                 return code
 
             def on_sync(file: int, flags: int) -> int:
-                code = int(sync(file, flags))
+                code = self._fail("sync") or int(sync(file, flags))
                 path = self._paths[file]
+                if code:
+                    return code
                 self._log.add(Call("sync", path, site=f"SQLite, {'log' if path.endswith('-wal') else 'data base'}"))
                 if path in self._nameless:
                     self._nameless.discard(path)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from determined import files
-from determined.errors import InvalidContext, NotFound, TooLarge
+from determined.errors import InvalidContext, NotFound, StorageFailed, TooLarge
 from determined.master.service.ports import ContextFile
 
 MAX_BYTES = 96 * 1024 * 1024
@@ -104,12 +104,19 @@ class Contexts:
 
         Returns:
             Its name: the SHA-256 of its bytes, in hex.
+        Raises:
+            StorageFailed: the disk refuses it.
         """
         name = hashlib.sha256(data).hexdigest()
         target = self.path(name)
         with self._turn:
             if not target.exists():
-                files.replace_file(target, data, "master.context", 0o600)
+                try:
+                    files.replace_file(target, data, "master.context", 0o600)
+                except OSError as error:
+                    raise StorageFailed(
+                        error.errno, f"cannot store the model definition: {error.strerror}; nothing was stored"
+                    ) from error
         return name
 
     def get(self, name: str) -> bytes:
