@@ -9,7 +9,7 @@ WORKERS ?= 2
 DEMO := $(CURDIR)/.demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-e2e test-crash crash test-compat test-torch docs check format coverage bench clean
+.PHONY: help setup demo test test-unit test-e2e test-crash crash power chaos test-compat test-torch docs check format coverage bench clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,8 +43,14 @@ test-e2e: $(VENV)/.dev  ## real masters, trials and commands as processes
 test-crash: $(VENV)/.dev  ## masters that die, networks that lose calls: a sample of all points
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/crash
 
-crash: $(VENV)/.dev  ## the same with every point; takes about an hour
-	DET_CRASH_SHARE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -s tests/crash
+crash: $(VENV)/.dev  ## the same with every point; takes hours
+	DET_CRASH_SHARE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -s tests/crash tests/integration/test_search_runner_crash.py
+
+power: $(VENV)/.dev  ## every power cut and every failure of the disk; takes minutes
+	DET_POWER_SHARE=1 $(BIN)/python -m pytest -n $(WORKERS) -s tests/power
+
+chaos: $(VENV)/.dev  ## searches while everything is killed, paused and cut off, for an hour
+	$(BIN)/python -m determined.testing.chaos --minutes 60 --keep-going
 
 $(COMPAT_VENV)/.ok:
 	$(COMPAT_PYTHON) -m venv $(COMPAT_VENV)

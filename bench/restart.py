@@ -14,6 +14,7 @@ import tempfile
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 from bench.support import Check, Section, config, submit, table
 from determined.domain import facts
@@ -63,7 +64,7 @@ async def put_finished(database: Path, experiment: int, count: int) -> None:
         at = 1.0
         for number in range(LIVE + 1, LIVE + count + 1):
             trial, request_id = TrialId(number), uuid.UUID(int=number)
-            run = {"trial_id": trial, "run_id": RunId(1)}
+            run: dict[str, Any] = {"trial_id": trial, "run_id": RunId(1)}
             begin = (Create(request_id, '{"lr": 0.01, "width": 64}'), ValidateAfter(request_id, 10), Close(request_id))
             for fact in (
                 facts.OperationsPosted(

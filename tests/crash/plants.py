@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from determined.master.service.commit import Commits
 from determined.master.service.service import MasterService
 from determined.master.service.submit import Submissions
 from determined.searcher.folder import SearcherFolder
+from tests.crash.shim_steps import DIES_WITH_PARENT
 
 
 def answer_before_the_commit() -> None:
@@ -130,6 +132,11 @@ def reuse_event_ids() -> None:
     snapshot.restore = restore
 
 
+def runs_end_with_the_master() -> None:
+    """A run dies with the process that forked it, as it would if it wrote into a pipe of the master's."""
+    os.environ[DIES_WITH_PARENT] = "1"
+
+
 def collect_everything() -> None:
     """The collection at the end takes the checkpoints that the policy keeps as well."""
 
@@ -156,6 +163,7 @@ PLANTS: Mapping[str, Callable[[], None]] = {
         leave_collections_unfinished,
         snapshot_without_trials,
         reuse_event_ids,
+        runs_end_with_the_master,
         collect_everything,
     )
 }

@@ -12,7 +12,8 @@ from collections import Counter
 
 from determined import steps
 
-DEATH, PASSED = "CRASH_SHIM_DEATH", "CRASH_SHIM_STEPS"
+DEATH, PASSED, DIES_WITH_PARENT = "CRASH_SHIM_DEATH", "CRASH_SHIM_STEPS", "CRASH_SHIM_DIES_WITH_PARENT"
+_PR_SET_PDEATHSIG = 1
 BOOT = (
     "import sys; sys.path.append(sys.argv[1]); from tests.crash.shim_steps import install; install(); "
     "from determined.launchers.fork_server import main; main(int(sys.argv[2]))"
@@ -39,6 +40,10 @@ def install() -> None:
 
     def in_child() -> None:
         forks["above"] += 1
+        if forks["above"] == 1 and DIES_WITH_PARENT in os.environ:
+            import ctypes
+
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
     os.register_at_fork(after_in_parent=in_parent, after_in_child=in_child)
     steps.hook = pass_step

@@ -24,6 +24,7 @@ POINTS: dict[str, list[tuple[Death, ...]]] = {
     "leave_collections_unfinished": [((ENDED, 1),)],
     "snapshot_without_trials": [((ADVANCED, n),) for n in (6, 9, 12)],
     "reuse_event_ids": [((ADVANCED, n),) for n in range(4, 16)],
+    "runs_end_with_the_master": [((ADVANCED, n),) for n in (2, 4, 8)],
     "collect_everything": [()],
 }
 """Where to look for each; one of the places must do."""

@@ -21,7 +21,7 @@ def main() -> None:
     options = f"size={size}".encode()
     if libc.mount(b"none", os.fsencode(folder), b"tmpfs", ctypes.c_ulong(0), options) != 0:
         raise OSError(ctypes.get_errno(), f"cannot mount a small disk at {folder}")
-    os.execv(command[0], command)  # noqa: S606
+    os.execv(command[0], command)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The wall clock jumps by hours, forward and back, under a running search: nothing times out, nothing changes places."""
+"""The wall clock jumps by hours, forward and back: nothing times out, nothing changes places."""
 
 from __future__ import annotations
 

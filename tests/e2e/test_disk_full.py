@@ -1,4 +1,4 @@
-"""A disk that is full: the master reads and refuses to write, trials wait, and everything goes on when there is space."""
+"""A disk that is full: the master reads and refuses to write, trials wait; with space, everything goes on."""
 
 from __future__ import annotations
 

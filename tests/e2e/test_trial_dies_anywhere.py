@@ -21,7 +21,11 @@ from determined import steps
 
 info = det.get_cluster_info()
 how, point = info.trial.hparams["how"], info.trial.hparams["point"]
-ENDS = {"killed": lambda: os.kill(os.getpid(), signal.SIGKILL), "fails": lambda: os._exit(1), "leaves": lambda: os._exit(0)}
+ENDS = {
+    "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "fails": lambda: os._exit(1),
+    "leaves": lambda: os._exit(0),
+}
 
 
 def at(name):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 import shutil
 import subprocess
 import sys
@@ -15,6 +17,9 @@ import pytest
 
 from determined.common.api.session import Session
 
+SHARE = max(int(os.environ.get("DET_CRASH_SHARE", "24")), 1)
+"""One in so many of the random pairs is played, and one in an eighth of it of the rest; ``make crash`` plays all."""
+PAIRS = 600
 HERE = Path(__file__).parent
 CRASHED = 77
 
@@ -123,18 +128,34 @@ def undisturbed(runs: Runs) -> tuple[dict[str, Any], list[str]]:
 
 def test_dying_at_any_step_changes_nothing(runs: Runs, undisturbed: tuple[dict[str, Any], list[str]]) -> None:
     expected, steps = undisturbed
-    for k, name in enumerate(steps):
+    points = list(enumerate(steps))[:: max(1, SHARE // 8)]
+    for k, name in points:
         outcome, _ = runs.search(k)
         assert outcome == expected, f"after dying at step {k} ({name})"
+    print(f"{len(points)} single deaths of local runners")
 
 
 def test_dying_twice_while_starting_changes_nothing(runs: Runs, undisturbed: tuple[dict[str, Any], list[str]]) -> None:
     expected, steps = undisturbed
     start = steps.index("runner.attach.after")
-    for first in range(0, start + 1, 2):
-        for second in range(1 + first % 4, start + 1, 8):
-            outcome, _ = runs.search(first, second)
-            assert outcome == expected, f"after dying at {steps[first]} and then at step {second} of the next run"
+    pairs = [(first, second) for first in range(0, start + 1, 2) for second in range(1 + first % 4, start + 1, 8)]
+    pairs = pairs[:: max(1, SHARE // 8)]
+    for first, second in pairs:
+        outcome, _ = runs.search(first, second)
+        assert outcome == expected, f"after dying at {steps[first]} and then at step {second} of the next run"
+    print(f"{len(pairs)} pairs of deaths of runners that start")
+
+
+def test_dying_twice_anywhere_changes_nothing(runs: Runs, undisturbed: tuple[dict[str, Any], list[str]]) -> None:
+    expected, steps = undisturbed
+    rng = random.Random(7)
+    pairs = PAIRS // SHARE
+    for _ in range(pairs):
+        # The second run has fewer steps left; a number beyond them lets it come to the end.
+        first, second = rng.randrange(len(steps)), rng.randrange(len(steps))
+        outcome, _ = runs.search(first, second)
+        assert outcome == expected, f"after dying at step {first} ({steps[first]}) and at step {second} of the next run"
+    print(f"{pairs} random pairs of deaths of runners")
 
 
 def test_dying_half_way_through_a_write_and_once_more_later_changes_nothing(
@@ -184,9 +205,11 @@ def test_a_runner_that_is_a_trial_may_die_at_any_step_too(
     expected, _ = undisturbed
     outcome, steps = runs.search(remote=True)
     assert outcome == expected
-    for k, name in enumerate(steps):
+    points = list(enumerate(steps))[:: max(1, SHARE // 8)]
+    for k, name in points:
         outcome, _ = runs.search(k, remote=True)
         assert outcome == expected, f"after dying at step {k} ({name})"
+    print(f"{len(points)} single deaths of remote runners")
     outcome, _ = runs.search(3, 1, remote=True)
     assert outcome == expected
 

@@ -42,7 +42,7 @@ async def _opened(url: str) -> SqlStore:
 async def _write(folder: Path) -> set[int]:
     """Numbers of the units that were acknowledged."""
     store = await _opened(f"sqlite:///{folder}/store.db")
-    begin = [p.InsertExperiment(make_experiment(1)), p.InsertTrial(make_trial(1))]
+    begin: list[p.Mutation] = [p.InsertExperiment(make_experiment(1)), p.InsertTrial(make_trial(1))]
     try:
         await store.write(begin)
     except StorageFailed:

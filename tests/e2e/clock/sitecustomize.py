@@ -11,6 +11,7 @@ if "TEST_CLOCK" in os.environ:
     _real = time.time
 
     def _shifted() -> float:
-        return _real() + struct.unpack("d", _shared[:8])[0]
+        (offset,) = struct.unpack("d", _shared[:8])
+        return _real() + float(offset)
 
     time.time = _shifted
