@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from determined.common.api.session import Session
 from determined.testing.cluster import LocalMaster
 from determined.testing.digest import difference, digest
 from determined.testing.fault_proxy import Fault, FaultProxy, Policy, seeded
 from tests.crash.stage import BEGINS, SHARE, only_experiment
+from tests.e2e.support import MODEL, until_over, write_config
 
 ROOT = Path(__file__).parent.parent.parent
 SEEDS = range(0, 100, SHARE)
@@ -68,3 +70,28 @@ def test_each_kind_of_call_may_meet_each_fault(fault: Fault, undisturbed: dict[s
 
     found, _ = play(tmp_path, policy)
     assert difference(undisturbed, found) == []
+
+
+@pytest.mark.parametrize("fault", [f for f in Fault if f is not Fault.NONE], ids=lambda f: str(f.value))
+def test_a_submission_over_a_bad_network_makes_one_experiment(fault: Fault, tmp_path: Path) -> None:
+    """Each call of ``det e create`` meets the fault once; the command may say so, but never makes two."""
+    seen: set[str] = set()
+
+    def policy(method: str, path: str) -> Fault:
+        kind = f"{method} {path.partition('?')[0]}"
+        first = kind not in seen
+        seen.add(kind)
+        return fault if first and method == "POST" else Fault.NONE
+
+    with FaultProxy(policy) as proxy, LocalMaster(tmp_path / "m", arguments=["--url", proxy.url]) as master:
+        proxy.upstream = master.port
+        direct, master.env["DET_MASTER"] = master.url, proxy.url
+        done = master.det("e", "create", write_config(tmp_path), str(MODEL))
+        assert "Traceback" not in done.stderr
+        with Session(direct, token=master.token()) as session:
+            experiments = session.get("/api/v1/experiments")["experiments"]
+            assert len(experiments) <= 1
+            assert done.returncode != 0 or len(experiments) == 1
+            for experiment in experiments:
+                assert until_over(session, experiment["id"]) == "STATE_COMPLETED"
+        assert proxy.faults[fault] >= 1
