@@ -34,6 +34,21 @@ def sync(path: str | os.PathLike[str]) -> None:
         os.close(descriptor)
 
 
+def settle(folder: Path) -> None:
+    """Wait until the names in a folder, its own and its parents' are on the disk.
+
+    A process that died may have left them between a change and its sync. Whoever goes on from what it left, or tells
+    others of it, does this first: after a power failure it could be gone.
+    """
+    place = folder.resolve()
+    # Where nothing of ours can have got a name there is nothing to wait for.
+    while os.access(place, os.R_OK | os.W_OK):
+        sync(place)
+        if place.is_mount():
+            break
+        place = place.parent
+
+
 def make_folder(path: Path, name: str, mode: int = 0o777) -> None:
     """Make a folder and its missing parents; ``mode`` is that of the folder itself. One that is there stays as it is.
 

@@ -7,7 +7,7 @@ from determined.domain.events import TrialProgress, ValidationCompleted
 from determined.domain.facts import DeadlineKind
 from determined.engine import effects as fx
 from determined.engine.core import Core
-from determined.engine.trial import Completion, Trial
+from determined.engine.trial import MAX_REPORTS, Completion, Trial
 from determined.errors import FailedPrecondition
 
 EARLY_EXIT_GRACE_S = 10.0
@@ -18,9 +18,9 @@ def on_progress(engine: Core, fact: facts.ProgressReported) -> None:
     """Each report is an event of its own: searches count them. One that is sent again under its name counts once."""
     trial, run = engine.current_run(fact.trial_id, fact.run_id)
     if fact.report:
-        if fact.report == run.report:
+        if fact.report in run.reports:
             return
-        run.report = fact.report
+        run.reports = (*run.reports[1 - MAX_REPORTS :], fact.report)
         engine.dirty[trial.id] = trial
     engine.out.rest.append(fx.TrialAdvanced(trial.id, fact.units))
     engine.enqueue(TrialProgress(trial.request_id, fact.units))

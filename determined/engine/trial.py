@@ -13,6 +13,9 @@ from determined.domain.states import RUN_TRANSITIONS, RunPhase, TrialState, chec
 MAX_LOST_RUNS = 10
 """When so many runs in a row are lost before the start line, the last loss, and each one after it until a run passes
 the line, counts as a failure of the trial; it would be started for ever otherwise."""
+MAX_REPORTS = 32
+"""How many names are remembered. A trial sends one report after the other, but a network may deliver one that was sent
+twice when its successors have long come."""
 
 
 class LiveRun(msgspec.Struct, gc=False):
@@ -26,8 +29,8 @@ class LiveRun(msgspec.Struct, gc=False):
     killed: bool = False
     preempted: bool = False
     invalid_hp: bool = False
-    report: str = ""
-    """Name of the newest report of progress."""
+    reports: tuple[str, ...] = ()
+    """Names of the newest reports of progress, at most ``MAX_REPORTS``, the newest last."""
 
     @property
     def has_process(self) -> bool:

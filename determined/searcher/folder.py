@@ -72,6 +72,7 @@ class SearcherFolder:
         except OSError as e:
             raise InvalidInput(f"searcher_dir={self.path} cannot be written to ({e}); give another one") from e
         try:
+            files.settle(self.path)
             files.write_file(self.path / HOLDER_FILE, str(os.getpid()).encode(), "runner.holder", sync=False)
             yield
         finally:

@@ -79,6 +79,7 @@ class SearchStore:
         base, log = self._record_events(state, events)
         temporary = self.folder / _TEMPORARY
         files.remove(temporary, "runner.state.clear")
+        # Brings the name of a new base or log to the disk, too, before a generation that needs them has its own.
         files.make_folder(temporary, "runner.state.folder")
         with files.action("runner.state.method"):
             save_into(method, state, temporary, self._experiment_id)
@@ -160,6 +161,8 @@ class SearchStore:
 
     def _recover(self, chosen: Path, state: SearcherState, problems: Sequence[str]) -> None:
         """Leave the folder as if the chosen generation had been the last one saved."""
+        # Its name may be that of a process that died before it synced it.
+        files.sync(self.folder)
         found = self._generations()
         for folder in found[: found.index(chosen)]:
             self._set_aside(folder, "damaged")

@@ -123,7 +123,11 @@ class SqliteBackend:
         try:
             with files.action("store.create"):
                 os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-                files.sync(Path(self._path).parent)
+                # SQLite answers from commits that a process wrote, but died before it synced them.
+                log = self._path.with_name(f"{self._path.name}-wal")
+                if log.exists():
+                    files.sync(log)
+                files.settle(self._path.parent)
         except OSError as error:
             raise StorageFailed(f"cannot open the database {self._path}: {error.strerror}") from error
 

@@ -92,6 +92,8 @@ class Contexts:
         self.folder = folder
         self._turn = threading.Lock()
         files.make_folder(folder, "master.contexts")
+        # An archive of a dead master's may be found whose name is not on the disk yet.
+        files.settle(folder)
         for left in folder.glob(".*.new"):
             files.remove(left, "master.context.clear")
 
