@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -40,8 +41,9 @@ def attach(session: Session, experiment_id: int) -> int | None:
         The epoch to post operations under, None from a master without epochs.
     """
     step("runner.attach.before")
+    path, body = f"/api/v1/experiments/{experiment_id}/searcher_attach", {"runner": str(uuid.uuid4())}
     try:
-        answer = session.post(f"/api/v1/experiments/{experiment_id}/searcher_attach", json={})
+        answer = patiently(session, lambda: session.post(path, json=body, timeout_s=_POST_TIMEOUT_S))
     except NotFound:
         return None
     step("runner.attach.after")

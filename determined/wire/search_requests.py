@@ -39,6 +39,17 @@ class PostOperations(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return None if self.triggered_by_event is None else self.triggered_by_event.id
 
 
+class Attach(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A search runner takes over.
+
+    Attributes:
+        runner: a name that this runner has chosen for itself, so that a repeated request is no second runner's; "" when
+            it gives none.
+    """
+
+    runner: Annotated[str, Meta(max_length=128)] = ""
+
+
 class SearcherEvents(Answer, frozen=True, kw_only=True):
     """Queued events, by id; or one with id -1 that says why there are none."""
 

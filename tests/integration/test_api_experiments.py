@@ -590,6 +590,17 @@ async def test_a_runner_that_was_replaced_is_fenced_off(m: Rig) -> None:
     ok(await m.operate(number, 1, epoch=second))
 
 
+@served
+async def test_a_runner_that_says_twice_that_it_takes_over_does_not_fence_itself_off(m: Rig) -> None:
+    number = await m.create()
+    path = f"/v1/experiments/{number}/searcher_attach"
+    first = (await m.post(path, {"runner": "a"}))["epoch"]
+    assert (await m.post(path, {"runner": "a"}))["epoch"] == first
+    assert (await m.post(path, {"runner": "b"}))["epoch"] > first
+    refused(await m.operate(number, 1, epoch=first), 409)
+    refused(await m.call("POST", path, {"runner": "x" * 129}), 400)
+
+
 @pytest.mark.parametrize("verb", ["searcher_events", "searcher_operations"])
 def test_only_custom_searches_hand_out_their_queue(verb: str) -> None:
     @served

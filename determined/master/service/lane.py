@@ -27,7 +27,8 @@ class Lane:
         queue: committed, unanswered events as wire JSON, by id.
         answered: newest event whose answer is committed; ``answered_at`` (loop time) is when.
         polls: search runners that hang in a poll now; ``polled_at`` (loop time) is when one last did.
-        epoch: newest search runner that attached.
+        epoch: newest search runner that attached; ``runner`` is what it calls itself, "" if nothing or if a master that
+            is no more has heard it.
         runs: live runs by trial.
         counts: trials by what they do (queued, running, idle) or how they ended (completed, errored, canceled).
         broken: a write failed; what the engine holds is ahead of the store and must not be used any more.
@@ -44,6 +45,7 @@ class Lane:
     polls: int = 0
     polled_at: float = float("-inf")
     epoch: int = 0
+    runner: str = ""
     runs: dict[TrialId, Run] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     broken: bool = False

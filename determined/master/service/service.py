@@ -168,17 +168,19 @@ class MasterService:
 
     # Custom search
 
-    async def attach(self, experiment_id: ExperimentId) -> int:
-        """Let a search runner take over; those before it are fenced off."""
+    async def attach(self, experiment_id: ExperimentId, runner: str = "") -> int:
+        """Let a search runner take over; those before it are fenced off. The newest one may say so again."""
         lane = await self.commits.lane(experiment_id)
         record = await self.store.get_experiment(experiment_id)
         if record.searcher_type != "custom":
             raise FailedPrecondition(
                 f"experiment {experiment_id} has the searcher {record.searcher_type!r}, not custom"
             )
+        if lane is not None and runner and lane.runner == runner:
+            return lane.epoch
         epoch = (record.epoch if lane is None else lane.epoch) + 1
         if lane is not None:
-            lane.epoch = epoch
+            lane.epoch, lane.runner = epoch, runner
         await self.store.write([db.PatchExperiment(id=experiment_id, changes={"epoch": epoch})], lane=experiment_id)
         return epoch
 

@@ -41,10 +41,11 @@ async def post_operations(call: Call) -> Handled:
     await call.service.post_operations(call.experiment_id, operations, posted.trigger, posted.epoch)
 
 
-@routes.add("POST", "/v1/experiments/{experiment_id}/searcher_attach", answer=wire.Attached)
+@routes.add("POST", "/v1/experiments/{experiment_id}/searcher_attach", request=wire.Attach, answer=wire.Attached)
 async def attach(call: Call) -> Handled:
     """Let a search runner take over; operations of those before it are refused from then on."""
-    return wire.Attached(epoch=await call.service.attach(call.experiment_id))
+    asked = await call.request(wire.Attach)
+    return wire.Attached(epoch=await call.service.attach(call.experiment_id, asked.runner))
 
 
 @routes.add(
