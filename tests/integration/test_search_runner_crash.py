@@ -20,6 +20,7 @@ from determined.common.api.session import Session
 SHARE = max(int(os.environ.get("DET_CRASH_SHARE", "24")), 1)
 """One in so many of the random pairs is played, and one in an eighth of it of the rest; ``make crash`` plays all."""
 PAIRS = 600
+pytestmark = pytest.mark.timeout(7200)
 HERE = Path(__file__).parent
 CRASHED = 77
 

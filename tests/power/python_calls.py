@@ -6,6 +6,7 @@ Bytes that went another way, such as a method's own files, are known from the mo
 from __future__ import annotations
 
 import os
+import pathlib
 import stat
 import traceback
 from collections.abc import Callable
@@ -76,6 +77,10 @@ def record(log: Log, inside: str) -> None:
     wrap("remove", on_remove)
     wrap("rmdir", on_remove)
     wrap("mkdir", on_folder)
+    # Before Python 3.11 paths keep the functions that they found when they were imported.
+    accessor = getattr(pathlib, "_NormalAccessor", None)
+    for name in ("mkdir", "rename", "replace", "rmdir", "unlink") if accessor is not None else ():
+        setattr(accessor, name, staticmethod(getattr(os, name)))
 
 
 def _before(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
