@@ -59,6 +59,11 @@ class Invariants:
             raise Violated(f"the search {search} has {len(found)} experiments")
         return int(found[0][0]) if found else 0
 
+    def stopping_trials(self) -> set[int]:
+        """Trials whose work is complete, and which are on their way out."""
+        with closing(self._open()) as db:
+            return {n for (n,) in db.execute("SELECT id FROM trials WHERE state LIKE 'STOPPING%'")}
+
     def uncollected(self) -> bool:
         """Whether checkpoints that are not kept are still to be deleted."""
         with closing(self._open()) as db:

@@ -160,6 +160,9 @@ class World:
 
     def _trials(self, search: str) -> list[psutil.Process]:
         """Main processes of the running trials of one search, by their number."""
+        return [process for _, process in self._numbered_trials(search)]
+
+    def _numbered_trials(self, search: str) -> list[tuple[int, psutil.Process]]:
         experiment = self.invariants.experiment_of(search)
         found = []
         for process in self.master.trial_processes():
@@ -167,7 +170,7 @@ class World:
                 env = process.environ()
                 if env.get("DET_EXPERIMENT_ID") == str(experiment) and _is_training(process):
                     found.append((int(env.get("DET_TRIAL_ID", "0")), process))
-        return [process for _, process in sorted(found, key=lambda entry: entry[0])]
+        return sorted(found, key=lambda entry: entry[0])
 
     # ---- faults
 
@@ -260,7 +263,9 @@ class World:
         return killed
 
     def _kill_trial(self, fault: Fault) -> bool:
-        trials = self._trials(fault.search)
+        # One that has completed its last operation and fails on its way out ends as an error: that is no lost work.
+        done = self.invariants.stopping_trials()
+        trials = [process for number, process in self._numbered_trials(fault.search) if number not in done]
         if trials:
             self._note_death(fault.search)
             with contextlib.suppress(psutil.Error):
