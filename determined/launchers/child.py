@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 NO_NAMESPACE = 125
-_RESET = ("SIGINT", "SIGHUP", "SIGTERM", "SIGCHLD", "SIGPIPE", "SIGXFSZ")
+_RESET = ("SIGINT", "SIGQUIT", "SIGHUP", "SIGTERM", "SIGCHLD", "SIGPIPE", "SIGXFSZ")
 
 
 def spawn(spec: Mapping[str, Any], out_fd: int, err_fd: int, lock_fd: int) -> tuple[int, tuple[int, str] | None]:
