@@ -201,9 +201,12 @@ def test_an_unexpected_failure_shows_a_trace_only_on_demand(
 
 def det(*words: str, **settings: Any) -> subprocess.Popen[bytes]:
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **settings}
-    # A shell that starts tests in the background makes them deaf to SIGINT; a terminal does not.
-    heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-    return subprocess.Popen([sys.executable, "-m", "determined.cli", *words], **pipes, **heed)
+    return subprocess.Popen([sys.executable, "-m", "determined.cli", *words], **pipes, preexec_fn=heed_interrupts)
+
+
+def heed_interrupts() -> None:
+    """A shell that starts tests in the background makes them deaf to SIGINT; a terminal does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_interrupting_is_code_130_without_a_trace(peer: HttpPeer) -> None:
