@@ -21,7 +21,7 @@ def test_dying_at_any_step_changes_nothing(search: str, stage: Stage) -> None:
     for death in deaths:
         found = stage.play(search=search, shim=death, killed=True)
         assert difference(undisturbed.digest, found.digest) == [], f"after dying at {death}"
-        assert found.restarts == 0, f"after dying at {death}"
+        assert found.restarts == undisturbed.restarts, f"after dying at {death}"
         died += death in found.shim_steps
     # Output comes in as many pieces as it likes, but most points must be reached.
     assert died >= 0.8 * len(deaths)

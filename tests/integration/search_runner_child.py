@@ -1,8 +1,8 @@
 """Runs searches for tests, each in a forked process that can be made to die at a chosen step.
 
-One JSON object a line on standard input: ``{"dir", "url", "crash_at"}``, where a folder that describes a task means
-a runner that is a trial itself; one JSON object a line comes back:
-``{"code", "steps"}``, the exit code and the names of the steps that were passed.
+One JSON object a line on standard input: ``{"dir", "url", "trials", "crash_at"}``, where a folder that describes a
+task means a runner that is a trial itself; one JSON object a line comes back: ``{"code", "steps"}``, the exit code and
+the names of the steps that were passed.
 """
 
 from __future__ import annotations
@@ -22,17 +22,19 @@ CONFIG = {"searcher": {"name": "custom"}}
 
 
 class Halving(searcher.SearchMethod):
-    """Three trials, of which the best trains on; all of its decisions follow from what it was told."""
+    """Some trials, of which the best trains on; all of its decisions follow from what it was told."""
 
-    def __init__(self) -> None:
+    def __init__(self, trials: int) -> None:
+        self.trials = trials
         self.metrics: dict[str, float] = {}
         self.heard = 0
+        self.rounds = trials - 3
 
     def initial_operations(self, state: searcher.SearcherState) -> list[searcher.Operation]:
         ops: list[searcher.Operation] = []
-        for n in range(3):
+        for n in range(self.trials):
             request_id = uuid.UUID(int=n + 1)
-            ops += [searcher.Create(request_id, {"x": n / 3}), searcher.ValidateAfter(request_id, 10)]
+            ops += [searcher.Create(request_id, {"x": n / self.trials}), searcher.ValidateAfter(request_id, 10)]
         return ops
 
     def on_trial_created(self, state: searcher.SearcherState, request_id: uuid.UUID) -> list[searcher.Operation]:
@@ -43,10 +45,13 @@ class Halving(searcher.SearchMethod):
         self, state: searcher.SearcherState, request_id: uuid.UUID, metric: Any, train_length: int
     ) -> list[searcher.Operation]:
         self.heard += 1
+        if train_length > 10 and self.rounds > 0:
+            self.rounds -= 1
+            return [searcher.ValidateAfter(request_id, 200 + self.heard)]
         if train_length > 10:
             return [searcher.Close(request_id)]
         self.metrics[str(request_id)] = metric
-        if len(self.metrics) < 3:
+        if len(self.metrics) < self.trials:
             return []
         first, *rest = sorted(self.metrics, key=lambda r: (self.metrics[r], r))
         ops: list[searcher.Operation] = [searcher.Close(uuid.UUID(r)) for r in rest]
@@ -55,7 +60,7 @@ class Halving(searcher.SearchMethod):
 
     def on_trial_closed(self, state: searcher.SearcherState, request_id: uuid.UUID) -> list[searcher.Operation]:
         self.heard += 1
-        return [searcher.Shutdown()] if len(state.trials_closed) == 3 else []
+        return [searcher.Shutdown()] if len(state.trials_closed) == self.trials else []
 
     def on_trial_exited_early(
         self, state: searcher.SearcherState, request_id: uuid.UUID, exited_reason: searcher.ExitedReason
@@ -63,21 +68,21 @@ class Halving(searcher.SearchMethod):
         return []
 
     def progress(self, state: searcher.SearcherState) -> float:
-        return len(state.trials_closed) / 3
+        return len(state.trials_closed) / self.trials
 
     def save_method_state(self, path: Path) -> None:
         (path / "mine").mkdir()
-        (path / "mine" / "metrics.json").write_text(json.dumps([self.metrics, self.heard]))
+        (path / "mine" / "metrics.json").write_text(json.dumps([self.metrics, self.heard, self.rounds]))
 
     def load_method_state(self, path: Path) -> None:
-        self.metrics, self.heard = json.loads((path / "mine" / "metrics.json").read_text())
+        self.metrics, self.heard, self.rounds = json.loads((path / "mine" / "metrics.json").read_text())
 
 
 class LocalRunner(searcher.LocalSearchRunner):
     """Talks to the test's master directly."""
 
-    def __init__(self, folder: Path, url: str) -> None:
-        super().__init__(Halving(), folder)
+    def __init__(self, folder: Path, url: str, trials: int) -> None:
+        super().__init__(Halving(trials), folder)
         self._session = Session(url)
 
     def _open_session(self) -> Session:
@@ -90,8 +95,8 @@ class LocalRunner(searcher.LocalSearchRunner):
 class RemoteRunner(searcher.RemoteSearchRunner):
     """The same inside a trial, whose calls to the master are the real ones."""
 
-    def __init__(self, context: core.Context, url: str) -> None:
-        super().__init__(Halving(), context)
+    def __init__(self, context: core.Context, url: str, trials: int) -> None:
+        super().__init__(Halving(trials), context)
         self._session = Session(url)
 
     def _open_session(self) -> Session:
@@ -106,16 +111,16 @@ def submit(session: Session, client_key: str) -> int:
     return int(answer["experiment"]["id"])
 
 
-def search(folder: Path, url: str) -> None:
+def search(folder: Path, url: str, trials: int) -> None:
     if (folder / "cluster.json").exists():
         os.environ["DET_INFO_DIR"] = str(folder)
         with core.init(tensorboard_mode=core.TensorboardMode.MANUAL) as context:
-            RemoteRunner(context, url).run(CONFIG)
+            RemoteRunner(context, url, trials).run(CONFIG)
     else:
-        LocalRunner(folder, url).run(CONFIG)
+        LocalRunner(folder, url, trials).run(CONFIG)
 
 
-def run(folder: Path, url: str, crash_at: int | None, out: int) -> NoReturn:
+def run(folder: Path, url: str, trials: int, crash_at: int | None, out: int) -> NoReturn:
     count = 0
 
     def pass_step(name: str) -> None:
@@ -127,7 +132,7 @@ def run(folder: Path, url: str, crash_at: int | None, out: int) -> NoReturn:
 
     steps.hook = pass_step
     try:
-        search(folder, url)
+        search(folder, url, trials)
     except BaseException as e:
         print(repr(e), *getattr(e, "__notes__", []), file=sys.stderr)
         os._exit(1)
@@ -141,7 +146,7 @@ def serve() -> None:
         pid = os.fork()
         if pid == 0:
             os.close(end)
-            run(Path(order["dir"]), order["url"], order.get("crash_at"), out)
+            run(Path(order["dir"]), order["url"], order["trials"], order.get("crash_at"), out)
         os.close(out)
         with os.fdopen(end) as f:
             passed = f.read().split()

@@ -45,7 +45,7 @@ class Runs:
             process.wait(timeout=30)
             pipe(process.stdout).close()
 
-    def search(self, *crashes: int, remote: bool = False) -> tuple[dict[str, Any], list[str]]:
+    def search(self, *crashes: int, remote: bool = False, trials: int = 3) -> tuple[dict[str, Any], list[str]]:
         """One search, dying at a step in each of its first runs; its outcome and the steps of the last run."""
         self.searches += 1
         folder = self.home / str(self.searches)
@@ -53,7 +53,7 @@ class Runs:
         for crash_at in (*crashes, None):
             if remote:
                 self.describe_trial(folder)
-            code, steps = self.run(folder, crash_at)
+            code, steps = self.run(folder, crash_at, trials)
             assert code == 0 or (code == CRASHED and crash_at is not None)
         shutil.rmtree(folder)
         experiments = self.summary()
@@ -91,9 +91,9 @@ class Runs:
         ):
             (folder / name).write_text(json.dumps(content))
 
-    def run(self, folder: Path, crash_at: int | None) -> tuple[int, list[str]]:
+    def run(self, folder: Path, crash_at: int | None, trials: int = 3) -> tuple[int, list[str]]:
         stdin, stdout = pipe(self.child.stdin), pipe(self.child.stdout)
-        stdin.write(json.dumps({"dir": str(folder), "url": self.url, "crash_at": crash_at}) + "\n")
+        stdin.write(json.dumps({"dir": str(folder), "url": self.url, "trials": trials, "crash_at": crash_at}) + "\n")
         stdin.flush()
         answer = json.loads(stdout.readline())
         return answer["code"], answer["steps"]
@@ -134,6 +134,18 @@ def test_dying_at_any_step_changes_nothing(runs: Runs, undisturbed: tuple[dict[s
         outcome, _ = runs.search(k)
         assert outcome == expected, f"after dying at step {k} ({name})"
     print(f"{len(points)} single deaths of local runners")
+
+
+@pytest.mark.parametrize("remote", [False, True], ids=["local", "remote"])
+def test_dying_at_any_step_of_a_larger_search_changes_nothing(remote: bool, runs: Runs) -> None:
+    """More batches of events, so more saved states, and old ones that are removed."""
+    expected, steps = runs.search(remote=remote, trials=9)
+    assert len(expected["trials"]) == 9
+    points = list(enumerate(steps))[:: max(1, SHARE // 2)]
+    for k, name in points:
+        outcome, _ = runs.search(k, remote=remote, trials=9)
+        assert outcome == expected, f"after dying at step {k} ({name})"
+    print(f"{len(points)} single deaths of {'remote' if remote else 'local'} runners in a larger search")
 
 
 def test_dying_twice_while_starting_changes_nothing(runs: Runs, undisturbed: tuple[dict[str, Any], list[str]]) -> None:
