@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from determined.common.api import authentication, certs
@@ -72,7 +73,10 @@ class Determined:
         """
         text = create.config_text(config)
         files = create.model_files(model_dir, includes)
-        answer = create.submit(self._session, create.Submission(text, files, client_key=client_key))
+        submission = create.Submission(text, files)
+        if client_key is not None:
+            submission = replace(submission, client_key=client_key)
+        answer = create.submit(self._session, submission)
         return ExperimentReference(int(answer["experiment"]["id"]), self._session)
 
     def get_experiment(self, experiment_id: int) -> ExperimentReference:

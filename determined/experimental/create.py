@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ class Submission:
         activate: start at once; else it is created paused.
         project_id: None for the default one.
         validate_only: check everything, create nothing.
-        client_key: the same key again gives the experiment that was created first.
+        client_key: the same key again gives the experiment that was created first. By default a new one, so that a
+            network that delivers the request twice does not make two experiments.
     """
 
     config: str
@@ -53,7 +55,7 @@ class Submission:
     project_id: int | None = None
     validate_only: bool = False
     git: GitState | None = None
-    client_key: str | None = None
+    client_key: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     def body(self) -> dict[str, Any]:
         """As the master takes it."""
@@ -62,11 +64,10 @@ class Submission:
             "modelDefinition": self.files,
             "activate": self.activate,
             "validateOnly": self.validate_only,
+            "clientKey": self.client_key,
         }
         if self.project_id is not None:
             body["projectId"] = self.project_id
-        if self.client_key is not None:
-            body["clientKey"] = self.client_key
         if self.git is not None:
             body["gitRemote"], body["gitCommit"] = self.git.remote, self.git.commit
             body["gitCommitter"], body["gitCommitDate"] = self.git.committer, self.git.commit_date

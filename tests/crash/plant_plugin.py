@@ -31,11 +31,6 @@ def kill_the_main_process_only() -> None:
     _in_shims("tree.kill_descendants = lambda child, reaped: __import__('os').waitpid(-1, 0)")
 
 
-def no_claim() -> None:
-    """A second shim on a run starts a second process."""
-    _in_shims("shim.claim = lambda folder: True")
-
-
 def drop_bad_operations() -> None:
     """An operation that cannot be applied is left out, and the rest of its batch is applied."""
     from determined.engine import operations
@@ -101,7 +96,6 @@ PLANTS: Mapping[str, tuple[Callable[[], None], str]] = {
             f"{UNIT}/launchers/test_local_kill.py",
             "test_a_daemon_is_killed_with_its_run",
         ),
-        (no_claim, f"{UNIT}/launchers/test_local_start.py", "test_two_shims_on_one_run_start_one_process"),
         (
             drop_bad_operations,
             f"{UNIT}/engine/test_engine_operations.py",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def test_an_experiment_is_created_from_a_file(master: HttpPeer, model: Path) -> 
     body = master.requests[-1].json
     assert body["config"] == CONFIG
     assert body["activate"] is True
-    assert "clientKey" not in body
+    assert uuid.UUID(body["clientKey"]).version == 4
     assert [f["path"] for f in body["modelDefinition"]] == ["config.yaml", "train.py", "extra.txt"]
     assert base64.b64decode(body["modelDefinition"][1]["content"]) == b"print(1)"
 
