@@ -20,7 +20,7 @@ from tests.crash.ask import ask
 ROOT = Path(__file__).parent.parent.parent
 Death = tuple[str, int]
 ShimDeath = tuple[int, str, int]
-SHARE = max(int(os.environ.get("DET_CRASH_SHARE", "24")), 1)
+SHARE = max(int(os.environ.get("DET_CRASH_SHARE", "40")), 1)
 """One in so many points is played; ``make crash`` plays all."""
 BEGINS = {"ours": "hello from trial"}
 """What a trial's log says of each piece of work that it does, by search."""

@@ -17,7 +17,7 @@ import pytest
 
 from determined.common.api.session import Session
 
-SHARE = max(int(os.environ.get("DET_CRASH_SHARE", "24")), 1)
+SHARE = max(int(os.environ.get("DET_CRASH_SHARE", "40")), 1)
 """One in so many of the random pairs is played, and one in an eighth of it of the rest; ``make crash`` plays all."""
 PAIRS = 600
 pytestmark = pytest.mark.timeout(7200)
