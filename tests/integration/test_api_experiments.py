@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import re
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from determined.domain.ids import ExperimentId
 from tests.integration.api_rig import (
     CONFIG,
     FILES,
@@ -599,6 +601,28 @@ async def test_a_runner_that_says_twice_that_it_takes_over_does_not_fence_itself
     assert (await m.post(path, {"runner": "b"}))["epoch"] > first
     refused(await m.operate(number, 1, epoch=first), 409)
     refused(await m.call("POST", path, {"runner": "x" * 129}), 400)
+
+
+@served
+async def test_a_repeated_takeover_is_answered_when_it_is_stored_and_not_before(m: Rig) -> None:
+    number = ExperimentId(await m.create())
+    write, held = m.store.write, asyncio.Event()
+    begun = asyncio.Event()
+
+    async def slowly(unit: Any, lane: int | None = None) -> None:
+        begun.set()
+        await held.wait()
+        await write(unit, lane)
+
+    m.store.write = lambda unit, lane=None: asyncio.ensure_future(slowly(unit, lane))  # type: ignore[method-assign]
+    first = asyncio.ensure_future(m.service.attach(number, "a"))
+    await begun.wait()
+    begun.clear()
+    again = asyncio.ensure_future(m.service.attach(number, "a"))
+    await asyncio.wait({again, asyncio.ensure_future(begun.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    assert not again.done()
+    held.set()
+    assert await again == await first == (await m.store.get_experiment(number)).epoch
 
 
 @pytest.mark.parametrize("verb", ["searcher_events", "searcher_operations"])

@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.power.log import Call
 
@@ -97,7 +98,7 @@ class Loss:
         self._kind = kind
         self._rng = random.Random(seed)
 
-    def kept(self, pending: list) -> list:  # type: ignore[type-arg]
+    def kept(self, pending: list[Any]) -> list[Any]:
         """The part that made it to the disk; the last write of it may be torn."""
         if self._kind == "all" or not pending:
             return []

@@ -176,9 +176,9 @@ class MasterService:
             raise FailedPrecondition(
                 f"experiment {experiment_id} has the searcher {record.searcher_type!r}, not custom"
             )
-        if lane is not None and runner and lane.runner == runner:
-            return lane.epoch
-        epoch = (record.epoch if lane is None else lane.epoch) + 1
+        is_newest = lane is not None and runner != "" and lane.runner == runner
+        # Written again when it is said again: the first time may still be on its way to the disk.
+        epoch = (record.epoch if lane is None else lane.epoch) + (0 if is_newest else 1)
         if lane is not None:
             lane.epoch, lane.runner = epoch, runner
         await self.store.write([db.PatchExperiment(id=experiment_id, changes={"epoch": epoch})], lane=experiment_id)

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ class World:
             self._start_runner(name)
         self._began = time.monotonic()
         for fault in faults:
-            self._at(fault.at_s, lambda fault=fault: self._inject(fault))  # type: ignore[misc]
+            self._at(fault.at_s, partial(self._inject, fault))
         while len(self.done) < len(SEARCHES):
             if self._now() > STUCK_AFTER_S:
                 raise Violated(f"stuck: {sorted(set(SEARCHES) - self.done)} did not end in {STUCK_AFTER_S:.0f} s")
