@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import uuid
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from determined.domain.events import (
     ExitCause,
@@ -88,7 +88,16 @@ class SearchMethod(abc.ABC):
 
     Every handler but ``progress`` returns the operations to apply; ``[]`` for none. ``state`` is up to date
     with the event when a handler is called, and must not be changed by it. Handlers run one at a time.
+
+    Attributes:
+        auto_shutdown: the search is ended for the method when every trial that it created is over, so it need not
+            return ``Shutdown`` itself: as failed if all trials failed, as cancelled if all were stopped by somebody.
+        deterministic: the same events always get the same answers from a new method that was made with the same
+            arguments. Its state then need not be written at each step: it can be found again from the events.
     """
+
+    auto_shutdown: ClassVar[bool] = False
+    deterministic: ClassVar[bool] = False
 
     @abc.abstractmethod
     def initial_operations(self, state: SearcherState) -> list[Operation]:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from determined.domain.hparams import Space, grid_point, grid_size
-from determined.methods.points import Draw, PointSearch
+from determined.methods.points import PointSearch
 
 
 class GridSearch(PointSearch):
     """Walks the grid from its end; a point that cannot be trained counts as done."""
 
-    def __init__(self, space: Space, length: int, max_concurrent_trials: int, draw: Draw) -> None:
-        super().__init__(length, grid_size(space), max_concurrent_trials, draw)
+    def __init__(self, space: Space, max_length: int, *, max_concurrent_trials: int = 16, seed: int = 0) -> None:
+        super().__init__(max_length, grid_size(space), max_concurrent_trials, seed)
         self.space = space
 
     def point(self, index: int) -> Mapping[str, Any]:

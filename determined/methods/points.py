@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import abc
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from determined.domain.events import ExitedReason
-from determined.domain.hparams import Rng
 from determined.domain.operations import Close, Create, Operation, ValidateAfter
 from determined.domain.search_method import SearcherState, SearchMethod
-
-Draw = Callable[[str], Rng]
-"""Gives a generator for a label; the same label gives the same draws, so that no generator state is kept."""
+from determined.methods.draws import Draws
 
 
 class PointSearch(SearchMethod):
@@ -24,11 +21,14 @@ class PointSearch(SearchMethod):
     Cost: O(1) per event, but O(trials that have started and not ended) for progress.
     """
 
-    def __init__(self, length: int, total: int, max_concurrent: int, draw: Draw) -> None:
+    auto_shutdown = True
+    deterministic = True
+
+    def __init__(self, length: int, total: int, max_concurrent: int, seed: int) -> None:
         self.length = length
         self.total = total
         self.max_concurrent = max_concurrent
-        self.draw = draw
+        self.draws = Draws(seed)
         self.started = 0
         self.finished = 0
         self.replaced = 0
@@ -109,5 +109,5 @@ class PointSearch(SearchMethod):
     def _start(self) -> list[Operation]:
         index = self.started
         self.started += 1
-        request_id = uuid.UUID(int=self.draw(f"trial {index}").randrange(2**128), version=4)
+        request_id = self.draws.request_id(f"trial {index}")
         return [Create(request_id, self.point(index)), ValidateAfter(request_id, self.length), Close(request_id)]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from determined.domain.hparams import Space, sample
-from determined.methods.points import Draw, PointSearch
+from determined.methods.points import PointSearch
 
 
 class RandomSearch(PointSearch):
@@ -15,13 +15,15 @@ class RandomSearch(PointSearch):
     Source: Bergstra and Bengio, Random Search for Hyper-Parameter Optimization, JMLR 2012.
     """
 
-    def __init__(self, space: Space, length: int, max_trials: int, max_concurrent_trials: int, draw: Draw) -> None:
-        super().__init__(length, max_trials, max_concurrent_trials, draw)
+    def __init__(
+        self, space: Space, max_length: int, max_trials: int, *, max_concurrent_trials: int = 16, seed: int = 0
+    ) -> None:
+        super().__init__(max_length, max_trials, max_concurrent_trials, seed)
         self.space = space
 
     def point(self, index: int) -> Mapping[str, Any]:
         """The draw of this index."""
-        return sample(self.space, self.draw(f"point {index}"))
+        return sample(self.space, self.draws(f"point {index}"))
 
     def replaces_invalid(self) -> bool:
         """Yes: an invalid point does not count."""

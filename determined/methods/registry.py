@@ -2,32 +2,58 @@
 
 from __future__ import annotations
 
-from determined.domain.config import ExperimentConfig
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from determined.domain.config import ExperimentConfig, searcher
 from determined.domain.search_method import SearchMethod
 from determined.errors import InvalidConfig, Problem
 from determined.methods.grid import GridSearch
-from determined.methods.points import Draw
 from determined.methods.random import RandomSearch
 from determined.methods.single import SingleSearch
 
 HOSTED = ("single", "random", "grid")
 
 
-def make_method(config: ExperimentConfig, draw: Draw) -> SearchMethod:
+def make_method(config: ExperimentConfig) -> SearchMethod:
     """The built-in method that a configuration names.
 
     Raises:
         InvalidConfig: it names none of ``HOSTED``.
     """
-    searcher = config.searcher
-    length = 0 if searcher.max_length is None else searcher.max_length.units
-    if searcher.name == "single":
-        return SingleSearch(config.hyperparameters, length, draw)
-    if searcher.name == "random":
-        return RandomSearch(
-            config.hyperparameters, length, searcher.max_trials or 1, searcher.max_concurrent_trials or 0, draw
-        )
-    if searcher.name == "grid":
-        return GridSearch(config.hyperparameters, length, searcher.max_concurrent_trials or 0, draw)
-    allowed = ", ".join(("custom", *HOSTED))
-    raise InvalidConfig([Problem("searcher.name", f"{searcher.name!r} is not available yet (allowed: {allowed})")])
+    make = _MAKERS.get(type(config.searcher.method))
+    if make is None:
+        allowed = ", ".join(("custom", *HOSTED))
+        name = config.searcher.name
+        raise InvalidConfig([Problem("searcher.name", f"{name!r} is not available yet (allowed: {allowed})")])
+    return make(config, config.searcher.method)
+
+
+def _single(config: ExperimentConfig, search: searcher.SingleSearch) -> SearchMethod:
+    return SingleSearch(config.hyperparameters, search.max_length.units, seed=config.seed)
+
+
+def _random(config: ExperimentConfig, search: searcher.RandomSearch) -> SearchMethod:
+    return RandomSearch(
+        config.hyperparameters,
+        search.max_length.units,
+        search.max_trials,
+        max_concurrent_trials=search.max_concurrent_trials,
+        seed=config.seed,
+    )
+
+
+def _grid(config: ExperimentConfig, search: searcher.GridSearch) -> SearchMethod:
+    return GridSearch(
+        config.hyperparameters,
+        search.max_length.units,
+        max_concurrent_trials=search.max_concurrent_trials,
+        seed=config.seed,
+    )
+
+
+_MAKERS: Mapping[type[Any], Callable[[ExperimentConfig, Any], SearchMethod]] = {
+    searcher.SingleSearch: _single,
+    searcher.RandomSearch: _random,
+    searcher.GridSearch: _grid,
+}

@@ -17,6 +17,7 @@ from determined.domain.operations import Operation
 from determined.domain.search_method import SearcherState, dispatch
 from determined.domain.states import ExperimentState
 from determined.errors import CorruptState, InvalidInput
+from determined.methods.ending import ending
 from determined.searcher import link
 from determined.searcher.event import QueuedEvent, as_queued
 from determined.wire.searcher import Inactive, operation_from_json, operation_to_json
@@ -34,7 +35,8 @@ class SearchRunner:
     """
 
     def __init__(self, search_method: contract.SearchMethod) -> None:
-        self.search_method = search_method
+        # From here on a method that leaves its shutdown to others is like any other.
+        self.search_method = ending(search_method)
         self.state = SearcherState()
         self._epoch: int | None = None
         self._unsaved: list[QueuedEvent] = []

@@ -23,6 +23,7 @@ from determined.domain.events import (
     ValidationCompleted,
 )
 from determined.domain.operations import Close, Create, Operation, Progress, Shutdown, ValidateAfter
+from determined.domain.reasons import numbers_of
 from determined.domain.states import ExperimentState
 from determined.errors import InvalidInput, InvalidOperations
 from determined.wire.searcher_fields import Fields, integer, one_of, show
@@ -223,7 +224,11 @@ def _experiment_state(fields: Fields) -> ExperimentState:
 
 
 def _with_reason(body: dict[str, Any], reason: str | None) -> dict[str, Any]:
-    return body if reason is None else {**body, "reason": reason}
+    if reason is None:
+        return body
+    numbers = numbers_of(reason)
+    more = {"reasonNumbers": protect(dict(numbers))} if numbers else {}
+    return {**body, "reason": str(reason), **more}
 
 
 def _canonical(op: Operation) -> dict[str, Any]:

@@ -9,9 +9,13 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+from determined.domain.reasons import Reason
+from determined.wire.values import restore
+
 MAX_HPARAMS_BYTES = 64 * 1024
 """Hyperparameters reach a trial through one environment variable, of which the system takes 128 KiB."""
 MAX_REASON_CHARS = 4096
+MAX_REASON_NUMBERS = 64
 MAX_LENGTH = 2**63 - 1
 
 Fail = Callable[[str, str], NoReturn]
@@ -84,7 +88,18 @@ class Fields:
             return None
         if not isinstance(value, str) or len(value) > MAX_REASON_CHARS or not _is_text(value):
             self.wrong("reason", f"must be text of at most {MAX_REASON_CHARS} characters, got {show(value)}")
-        return value
+        numbers = self.get("reasonNumbers")
+        return value if numbers is None else Reason.recorded(value, self._numbers(numbers))
+
+    def _numbers(self, value: Any) -> dict[str, Any]:
+        if not isinstance(value, Mapping) or len(value) > MAX_REASON_NUMBERS:
+            self.wrong("reasonNumbers", f"must be an object of at most {MAX_REASON_NUMBERS} numbers, got {show(value)}")
+        numbers = {str(name): restore(number) for name, number in value.items()}
+        for name, number in numbers.items():
+            is_short = isinstance(number, (int, float)) or (isinstance(number, str) and len(number) <= MAX_REASON_CHARS)
+            if isinstance(number, bool) or not is_short or not _is_text(name):
+                self.wrong("reasonNumbers", f"must hold numbers or short texts, got {show(number)} for {show(name)}")
+        return numbers
 
     def hparams(self) -> str:
         """Hyperparameters as the JSON text that was sent."""

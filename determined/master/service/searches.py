@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable
 
 import msgspec
@@ -99,8 +98,7 @@ class Searches:
 
     async def _restore(self, lane: Lane) -> Hosted:
         """The method as it was after the newest answered event."""
-        seed = lane.config.seed
-        hosted = Hosted(make_method(lane.config, lambda label: random.Random(f"{seed}/{label}")))
+        hosted = Hosted(make_method(lane.config))
         saved = (await self.store.load_engine(lane.id)).parts.get(PART)
         seen = 0
         if saved is not None:

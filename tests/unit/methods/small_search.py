@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -19,17 +18,12 @@ from determined.domain.events import (
     TrialProgress,
     ValidationCompleted,
 )
-from determined.domain.hparams import Rng
 from determined.domain.operations import Close, Create, Operation, Progress, Shutdown, ValidateAfter
 from determined.domain.search_method import SearchMethod
 from determined.methods.hosted import Hosted
 
 End = Callable[[int, dict[str, Any]], ExitCause | None]
 """How the trial of this number (from 0) and these hyperparameters ends; None for well."""
-
-
-def draw(label: str) -> Rng:
-    return random.Random(f"seed/{label}")
 
 
 class SmallSearch:

@@ -16,22 +16,22 @@ from determined.methods.grid import GridSearch
 from determined.methods.random import RandomSearch
 from determined.methods.registry import HOSTED, make_method
 from determined.methods.single import SingleSearch
-from tests.unit.methods.small_search import SmallSearch, draw
+from tests.unit.methods.small_search import SmallSearch
 
 SPACE = Space.of({"lr": Double(0, 1, 2), "size": Int(1, 3, 3), "act": Categorical(("relu", "tanh"))})
 DEFAULTS = ConfigDefaults(checkpoint_storage={"type": "shared_fs", "host_path": "/c"}, name="n", seed=1)
 
 
 def random_search(max_trials: int = 6, max_concurrent: int = 2) -> SearchMethod:
-    return RandomSearch(SPACE, 10, max_trials, max_concurrent, draw)
+    return RandomSearch(SPACE, 10, max_trials, max_concurrent_trials=max_concurrent)
 
 
 def grid_search(max_concurrent: int = 2) -> SearchMethod:
-    return GridSearch(SPACE, 10, max_concurrent, draw)
+    return GridSearch(SPACE, 10, max_concurrent_trials=max_concurrent)
 
 
 def single_search() -> SearchMethod:
-    return SingleSearch(SPACE, 10, draw)
+    return SingleSearch(SPACE, 10)
 
 
 def only(numbers: set[int], cause: ExitCause) -> Callable[[int, Mapping[str, Any]], ExitCause | None]:
@@ -45,7 +45,7 @@ def test_a_search_tries_its_points_and_ends_completed(
 ) -> None:
     search = SmallSearch(method).run(reload)
     assert len(search.hparams) == trials
-    assert search.shutdown == Shutdown()
+    assert search.shutdown == Shutdown(reason=f"all {len(search.hparams)} trials are over")
     assert search.progress[-1] == 1.0
     assert all(a <= b for a, b in itertools.pairwise(search.progress))
 
@@ -70,7 +70,7 @@ def test_the_seed_decides_the_points_of_a_random_search() -> None:
 def test_an_invalid_point_of_a_random_search_is_replaced() -> None:
     search = SmallSearch(random_search, only({0, 3}, ExitCause.INVALID_HP)).run()
     assert len(search.hparams) == 8
-    assert search.shutdown == Shutdown()
+    assert search.shutdown == Shutdown(reason=f"all {len(search.hparams)} trials are over")
     assert search.progress[-1] == 1.0
 
 
@@ -78,12 +78,13 @@ def test_an_invalid_point_of_a_random_search_is_replaced() -> None:
 def test_an_invalid_point_of_other_searches_counts_as_done(method: Callable[[], SearchMethod], trials: int) -> None:
     search = SmallSearch(method, only({0}, ExitCause.INVALID_HP)).run()
     assert len(search.hparams) == trials
-    assert search.shutdown == Shutdown()
+    assert search.shutdown == Shutdown(reason=f"all {len(search.hparams)} trials are over")
 
 
 @pytest.mark.parametrize("cause", list(ExitCause))
 def test_one_bad_trial_among_many_ends_completed(cause: ExitCause) -> None:
-    assert SmallSearch(random_search, only({1}, cause)).run().shutdown == Shutdown()
+    search = SmallSearch(random_search, only({1}, cause)).run()
+    assert search.shutdown == Shutdown(reason=f"all {len(search.hparams)} trials are over")
 
 
 def test_a_search_whose_trials_all_failed_ends_as_failed() -> None:
@@ -93,7 +94,7 @@ def test_a_search_whose_trials_all_failed_ends_as_failed() -> None:
 
 def test_a_search_whose_trials_were_all_killed_ends_as_cancelled() -> None:
     ended = SmallSearch(random_search, only(set(range(6)), ExitCause.KILLED)).run().shutdown
-    assert ended == Shutdown(cancel=True)
+    assert ended == Shutdown(cancel=True, reason="all 6 trials are over")
 
 
 @pytest.mark.parametrize(
@@ -105,14 +106,14 @@ def test_a_search_whose_trials_were_all_killed_ends_as_cancelled() -> None:
     ],
 )
 def test_a_configuration_names_its_method(searcher: Mapping[str, Any], kind: type[SearchMethod]) -> None:
-    method = make_method(configured(searcher), draw)
+    method = make_method(configured(searcher))
     assert type(method) is kind
     assert searcher["name"] in HOSTED
 
 
 def test_a_searcher_that_the_master_does_not_host_is_refused_by_name() -> None:
     with pytest.raises(InvalidConfig, match="'custom' is not available"):
-        make_method(configured({"name": "custom"}), draw)
+        make_method(configured({"name": "custom"}))
 
 
 def configured(searcher: Mapping[str, Any]) -> Any:

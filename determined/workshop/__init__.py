@@ -1,0 +1,1 @@
+"""Tools for authors of search methods: checking, replaying and comparing them."""
