@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import uuid
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from determined.domain.events import (
     ExitCause,
@@ -96,8 +96,8 @@ class SearchMethod(abc.ABC):
             arguments. Its state then need not be written at each step: it can be found again from the events.
     """
 
-    auto_shutdown: ClassVar[bool] = False
-    deterministic: ClassVar[bool] = False
+    auto_shutdown: bool = False
+    deterministic: bool = False
 
     @abc.abstractmethod
     def initial_operations(self, state: SearcherState) -> list[Operation]:

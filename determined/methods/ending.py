@@ -54,6 +54,7 @@ class Ending(SearchMethod):
 
     def __init__(self, method: SearchMethod) -> None:
         self.method = method
+        self.deterministic = method.deterministic
         self.rule = EndRule()
 
     def initial_operations(self, state: SearcherState) -> list[Operation]:

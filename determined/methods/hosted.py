@@ -17,12 +17,16 @@ class Hosted:
     """A method, its state, and the rule that shuts the search down.
 
     Unlike ``Ending`` it hears who stopped a trial, so one that stopped by itself does not count as cancelled.
+
+    Attributes:
+        save_at: the event after which whoever drives this wants to save it; not looked at here.
     """
 
     def __init__(self, method: SearchMethod) -> None:
         self.method = method
         self.state = SearcherState()
         self.rule = EndRule()
+        self.save_at = 0
 
     def handle(self, event_id: int, event: SearcherEvent) -> list[Operation]:
         """The method's answer to an event, with the shutdown where it is due."""

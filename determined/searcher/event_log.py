@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from determined import files
+from determined.domain.events import SearcherEvent
 from determined.domain.search_method import SearcherState, apply_event
 from determined.errors import CorruptState, InvalidInput
 from determined.searcher.event import QueuedEvent
@@ -76,14 +77,24 @@ def fold(state: SearcherState, data: bytes, name: str) -> None:
     Raises:
         CorruptState: a line is no event.
     """
+    for event_id, event in read_events(data, name):
+        apply_event(state, event)
+        state.last_event_id = event_id
+
+
+def read_events(data: bytes, name: str) -> Iterator[tuple[int, SearcherEvent]]:
+    """Recorded events with their ids, in order.
+
+    Raises:
+        CorruptState: a line is no event.
+    """
     for number, line in enumerate(data.splitlines(), start=1):
         try:
             event_id, event = event_from_json(json.loads(line))
         except (ValueError, InvalidInput, RecursionError) as e:
             raise CorruptState(f"{name}, line {number}: {e}") from e
         if not isinstance(event, Inactive):
-            apply_event(state, event)
-            state.last_event_id = event_id
+            yield event_id, event
 
 
 def read_part(folder: Path, part: Part) -> bytes:

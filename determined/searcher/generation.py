@@ -35,6 +35,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         files: the files in the generation's folder.
         base: state that the event log starts from, a file beside the folder; None for an empty state.
         log: the committed part of the event log, beside the folder; None when ``files`` hold the whole state.
+        method: files beside the folder with a deterministic method as it was at the beginning of the log; None when
+            the method is in ``files``.
+        answered: newest event that was answered before this generation; ``operations`` answer those after it.
     """
 
     experiment_id: int
@@ -43,6 +46,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     files: list[Part]
     base: Part | None = None
     log: Part | None = None
+    method: list[Part] | None = None
+    answered: int = -1
 
     def read_operations(self) -> list[Operation]:
         """The operations as values."""
@@ -50,7 +55,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     def parts(self) -> set[str]:
         """Names of the files beside the folder that this generation needs."""
-        return {part.name for part in (self.base, self.log) if part is not None}
+        names = {part.name for part in (self.base, self.log) if part is not None}
+        return names | {part.name.split("/", 1)[0] for part in self.method or ()}
 
 
 class _Sealed(msgspec.Struct):
@@ -66,6 +72,8 @@ def seal(
     operations: Iterable[Operation],
     base: Part | None = None,
     log: Part | None = None,
+    method: list[Part] | None = None,
+    answered: int = -1,
 ) -> Manifest:
     """Bring a filled folder to the disk and write its manifest, which makes it a generation.
 
@@ -78,9 +86,11 @@ def seal(
         experiment_id=experiment_id,
         last_event_id=last_event_id,
         operations=[operation_to_json(op) for op in operations],
-        files=_inventory(folder),
+        files=inventory(folder),
         base=base,
         log=log,
+        method=method,
+        answered=answered,
     )
     body = msgspec.json.encode(manifest)
     sealed = _Sealed(FORMAT, _digest(FORMAT, body), msgspec.Raw(body))
@@ -128,7 +138,8 @@ def _digest(number: int, body: bytes) -> str:
     return hashlib.sha256(f"{number}\n".encode() + body).hexdigest()
 
 
-def _inventory(folder: Path) -> list[Part]:
+def inventory(folder: Path) -> list[Part]:
+    """Every file below a folder."""
     parts = []
     for root, _, names in sorted(os.walk(folder)):
         for name in sorted(names):

@@ -111,7 +111,7 @@ class LocalSearchRunner(SearchRunner):
             return operations
         logger.info(f"Starting the search of experiment {experiment_id}")
         self.state = submit.new_state(experiment_id)
-        store.start(self.state)
+        store.start(self.search_method, self.state)
         self.save_state(experiment_id, [])
         return None
 

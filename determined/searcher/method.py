@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from determined import files
 from determined.domain import search_method as contract
 from determined.domain.search_method import SearcherState
 from determined.errors import CorruptState
+from determined.methods.ending import Ending, EndRule
 
 STATE_FILE = "state"
 METHOD_FILE = "method_state.json"
+RULE_FILE = "end_rule.json"
 
 _PURPOSES: Mapping[str, str] = {
     "initial_operations": "called once at the start; returns the operations that create the first trials",
@@ -110,7 +114,11 @@ def load_snapshot(method: contract.SearchMethod, folder: Path) -> None:
 
 def save_into(method: contract.SearchMethod, state: SearcherState, folder: Path, experiment_id: int) -> None:
     """Have any kind of search method save its own state, through ``save`` when a subclass has replaced that."""
-    if not isinstance(method, SearchMethod):
+    if isinstance(method, Ending):
+        content = json.dumps(msgspec.to_builtins(method.rule)).encode()
+        files.write_file(folder / RULE_FILE, content, "runner.state.rule", sync=False)
+        save_into(method.method, state, folder, experiment_id)
+    elif not isinstance(method, SearchMethod):
         save_snapshot(method, folder)
     elif type(method).save is SearchMethod.save:
         method.save_method_state(folder)
@@ -124,12 +132,16 @@ def save_whole(method: contract.SearchMethod, state: SearcherState, folder: Path
         method.save(state, folder, experiment_id=experiment_id)
     else:
         write_state(folder, state, experiment_id)
-        save_snapshot(method, folder)
+        save_into(method, state, folder, experiment_id)
 
 
 def load_from(method: contract.SearchMethod, folder: Path) -> None:
     """Undo ``save_into``."""
-    if not isinstance(method, SearchMethod):
+    if isinstance(method, Ending):
+        if (folder / RULE_FILE).exists():
+            method.rule = msgspec.json.decode((folder / RULE_FILE).read_bytes(), type=EndRule)
+        load_from(method.method, folder)
+    elif not isinstance(method, SearchMethod):
         load_snapshot(method, folder)
     elif type(method).load is SearchMethod.load:
         method.load_method_state(folder)

@@ -6,8 +6,6 @@ sent. So whatever is on the disk, the newest intact generation is one that the m
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import re
 from collections.abc import Sequence
@@ -20,16 +18,15 @@ from determined.domain.search_method import SearcherState
 from determined.errors import CorruptState
 from determined.searcher import generation
 from determined.searcher.event import QueuedEvent
-from determined.searcher.event_log import EventLog, Part, read_part
 from determined.searcher.generation import MANIFEST, Manifest, NewerFormat
 from determined.searcher.legacy import is_legacy, read_legacy
+from determined.searcher.lineage import Lineage, parts_of
 from determined.searcher.method import load_from, save_into
 
 POINTER = "event_id"
 KEPT = 2
 _TEMPORARY = ".saving"
 _NAME = re.compile(r"event_(\d+)(?:\.(\d+))?", re.ASCII)
-_COMPACT_BYTES = 4 * 2**20
 logger = logging.getLogger("determined.searcher")
 
 
@@ -45,21 +42,18 @@ class SearchStore:
         self.folder = folder
         self._experiment_id = int(experiment_id)
         self._kept: list[tuple[Path, Manifest]] = []
-        # None: the next save starts a new log from a base state.
-        self._log: EventLog | None = None
-        self._base: Part | None = None
+        self._lineage = Lineage(folder, self._experiment_id)
 
     def is_empty(self) -> bool:
         """Whether nothing has been saved yet."""
         return not self._generations()
 
-    def start(self, state: SearcherState) -> None:
+    def start(self, method: contract.SearchMethod, state: SearcherState) -> None:
         """Prepare for the first save of a new search; what an earlier one left in the folder is set aside."""
         for folder in self._generations():
             self._set_aside(folder, "superseded")
-        self._kept, self._base, self._log = [], None, None
-        if state.last_event_id <= 0 and not state.trial_progress:
-            self._log = EventLog(self.folder / "events.jsonl")
+        self._kept = []
+        self._lineage.start(state, method.deterministic)
 
     def save(
         self,
@@ -76,19 +70,25 @@ class SearchStore:
             operations: the answer to them.
         """
         files.make_folder(self.folder, "runner.state.home")
-        base, log = self._record_events(state, events)
+        lineage = self._lineage
+        log = lineage.record(method, state, events)
         temporary = self.folder / _TEMPORARY
         files.remove(temporary, "runner.state.clear")
         # Brings the name of a new base or log to the disk, too, before a generation that needs them has its own.
         files.make_folder(temporary, "runner.state.folder")
-        with files.action("runner.state.method"):
-            save_into(method, state, temporary, self._experiment_id)
-        manifest = generation.seal(temporary, self._experiment_id, state.last_event_id, operations, base, log.part())
-        final = self._free_name(f"event_{state.last_event_id}")
+        if lineage.method is None:
+            with files.action("runner.state.method"):
+                save_into(method, state, temporary, self._experiment_id)
+        last = state.last_event_id
+        # A log that begins here does not hold the events that are answered here.
+        answered = events[0].id - 1 if events and log.length else last
+        manifest = generation.seal(
+            temporary, self._experiment_id, last, operations, lineage.base, log.part(), lineage.method, answered
+        )
+        final = self._free_name(f"event_{last}")
         files.move(temporary, final, "runner.state")
         self._kept.append((final, manifest))
-        self._base, self._log = base, log
-        self._point_to(state.last_event_id)
+        self._point_to(last)
         self._remove_old()
 
     def load(self, method: contract.SearchMethod) -> tuple[SearcherState, list[Operation]]:
@@ -104,14 +104,17 @@ class SearchStore:
         problems: list[str] = []
         for folder in self._generations():
             try:
-                state, operations = self._load_one(folder)
+                state, operations, manifest = self._load_one(folder)
             except NewerFormat:
                 raise
             except (CorruptState, ValueError, KeyError, TypeError) as e:
                 problems.append(f"{folder.name}: {e}")
                 continue
             self._recover(folder, state, problems)
-            load_from(method, folder)
+            if manifest is None or manifest.method is None:
+                load_from(method, folder)
+            else:
+                self._lineage.bring(method, manifest, operations)
             return state, operations
         raise CorruptState(self._nothing_usable(problems))
 
@@ -121,33 +124,17 @@ class SearchStore:
             folder, _ = self._kept.pop()
             self._set_aside(folder, "refused")
             self._point_to(self._kept[-1][1].last_event_id)
-            self._log = None
+            self._lineage.log = None
 
-    def _record_events(self, state: SearcherState, events: Sequence[QueuedEvent]) -> tuple[Part | None, EventLog]:
-        base_size = self._base.size if self._base else 0
-        if self._log is not None and self._log.length <= max(_COMPACT_BYTES, 4 * base_size):
-            self._log.append(events)
-            return self._base, self._log
-        data = json.dumps({**state.to_dict(), "experimentId": self._experiment_id}).encode()
-        path = self.folder / f"base_{state.last_event_id}.json"
-        files.write_file(path, data, "runner.state.base")
-        base = Part(path.name, len(data), hashlib.sha256(data).hexdigest())
-        return base, EventLog(self.folder / f"events_{state.last_event_id}.jsonl")
-
-    def _load_one(self, folder: Path) -> tuple[SearcherState, list[Operation]]:
+    def _load_one(self, folder: Path) -> tuple[SearcherState, list[Operation], Manifest | None]:
         if not (folder / MANIFEST).exists() and is_legacy(folder):
-            return self._load_legacy(folder)
+            return (*self._load_legacy(folder), None)
         manifest = generation.read(folder, self._experiment_id)
-        state = SearcherState()
-        if manifest.base is not None:
-            state.from_dict(json.loads(read_part(self.folder, manifest.base)))
-        log = manifest.log or Part("events.jsonl", 0, "")
-        self._log = EventLog.resume(self.folder, log, state)
-        self._base = manifest.base
+        state = self._lineage.resume(manifest)
         self._kept = [(folder, manifest)]
         state.last_event_id = manifest.last_event_id
         state.experiment_id = self._experiment_id
-        return state, manifest.read_operations()
+        return state, manifest.read_operations(), manifest
 
     def _load_legacy(self, folder: Path) -> tuple[SearcherState, list[Operation]]:
         # That layout keeps every generation, and only its pointer says which of them is whole.
@@ -156,7 +143,7 @@ class SearchStore:
         state, experiment_id, operations = read_legacy(folder)
         if experiment_id != self._experiment_id:
             raise CorruptState(f"it belongs to experiment {experiment_id}, not {self._experiment_id}")
-        self._log, self._base, self._kept = None, None, []
+        self._kept, self._lineage = [], Lineage(self.folder, self._experiment_id)
         return state, operations
 
     def _recover(self, chosen: Path, state: SearcherState, problems: Sequence[str]) -> None:
@@ -199,11 +186,8 @@ class SearchStore:
                 self._remove_unused_parts()
 
     def _remove_unused_parts(self) -> None:
-        needed = set().union(*(manifest.parts() for _, manifest in self._kept))
-        for pattern in ("base_*.json", "events*.jsonl"):
-            for file in self.folder.glob(pattern):
-                if self._kept and file.name not in needed:
-                    files.remove(file, "runner.state.unused")
+        if self._kept:
+            self._lineage.remove_unused(parts_of(manifest for _, manifest in self._kept))
 
     def _generations(self) -> list[Path]:
         """Folders with the name of a generation, newest first."""

@@ -1,8 +1,8 @@
 """Runs searches for tests, each in a forked process that can be made to die at a chosen step.
 
-One JSON object a line on standard input: ``{"dir", "url", "trials", "crash_at"}``, where a folder that describes a
-task means a runner that is a trial itself; one JSON object a line comes back: ``{"code", "steps"}``, the exit code and
-the names of the steps that were passed.
+One JSON object a line on standard input: ``{"dir", "url", "trials", "deterministic", "crash_at"}``, where a folder
+that describes a task means a runner that is a trial itself; one JSON object a line comes back: ``{"code", "steps"}``,
+the exit code and the names of the steps that were passed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from determined import core, searcher, steps
 from determined.common.api.session import Session
+from determined.searcher import lineage
 
 CRASHED = 77
 CONFIG = {"searcher": {"name": "custom"}}
@@ -24,8 +25,9 @@ CONFIG = {"searcher": {"name": "custom"}}
 class Halving(searcher.SearchMethod):
     """Some trials, of which the best trains on; all of its decisions follow from what it was told."""
 
-    def __init__(self, trials: int) -> None:
+    def __init__(self, trials: int, deterministic: bool) -> None:
         self.trials = trials
+        self.deterministic = deterministic
         self.metrics: dict[str, float] = {}
         self.heard = 0
         self.rounds = trials - 3
@@ -81,8 +83,8 @@ class Halving(searcher.SearchMethod):
 class LocalRunner(searcher.LocalSearchRunner):
     """Talks to the test's master directly."""
 
-    def __init__(self, folder: Path, url: str, trials: int) -> None:
-        super().__init__(Halving(trials), folder)
+    def __init__(self, folder: Path, url: str, trials: int, deterministic: bool) -> None:
+        super().__init__(Halving(trials, deterministic), folder)
         self._session = Session(url)
 
     def _open_session(self) -> Session:
@@ -96,7 +98,7 @@ class RemoteRunner(searcher.RemoteSearchRunner):
     """The same inside a trial, whose calls to the master are the real ones."""
 
     def __init__(self, context: core.Context, url: str, trials: int) -> None:
-        super().__init__(Halving(trials), context)
+        super().__init__(Halving(trials, False), context)
         self._session = Session(url)
 
     def _open_session(self) -> Session:
@@ -111,16 +113,16 @@ def submit(session: Session, client_key: str) -> int:
     return int(answer["experiment"]["id"])
 
 
-def search(folder: Path, url: str, trials: int) -> None:
+def search(folder: Path, url: str, trials: int, deterministic: bool) -> None:
     if (folder / "cluster.json").exists():
         os.environ["DET_INFO_DIR"] = str(folder)
         with core.init(tensorboard_mode=core.TensorboardMode.MANUAL) as context:
             RemoteRunner(context, url, trials).run(CONFIG)
     else:
-        LocalRunner(folder, url, trials).run(CONFIG)
+        LocalRunner(folder, url, trials, deterministic).run(CONFIG)
 
 
-def run(folder: Path, url: str, trials: int, crash_at: int | None, out: int) -> NoReturn:
+def run(folder: Path, url: str, trials: int, deterministic: bool, crash_at: int | None, out: int) -> NoReturn:
     count = 0
 
     def pass_step(name: str) -> None:
@@ -132,7 +134,7 @@ def run(folder: Path, url: str, trials: int, crash_at: int | None, out: int) -> 
 
     steps.hook = pass_step
     try:
-        search(folder, url, trials)
+        search(folder, url, trials, deterministic)
     except BaseException as e:
         print(repr(e), *getattr(e, "__notes__", []), file=sys.stderr)
         os._exit(1)
@@ -146,7 +148,17 @@ def serve() -> None:
         pid = os.fork()
         if pid == 0:
             os.close(end)
-            run(Path(order["dir"]), order["url"], order["trials"], order.get("crash_at"), out)
+            if order["deterministic"]:
+                # Every few events the log is begun anew, so that this is crashed too.
+                lineage._COMPACT_BYTES = 500
+            run(
+                Path(order["dir"]),
+                order["url"],
+                order["trials"],
+                order["deterministic"],
+                order.get("crash_at"),
+                out,
+            )
         os.close(out)
         with os.fdopen(end) as f:
             passed = f.read().split()

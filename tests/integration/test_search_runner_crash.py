@@ -45,7 +45,9 @@ class Runs:
             process.wait(timeout=30)
             pipe(process.stdout).close()
 
-    def search(self, *crashes: int, remote: bool = False, trials: int = 3) -> tuple[dict[str, Any], list[str]]:
+    def search(
+        self, *crashes: int, remote: bool = False, trials: int = 3, deterministic: bool = False
+    ) -> tuple[dict[str, Any], list[str]]:
         """One search, dying at a step in each of its first runs; its outcome and the steps of the last run."""
         self.searches += 1
         folder = self.home / str(self.searches)
@@ -53,7 +55,7 @@ class Runs:
         for crash_at in (*crashes, None):
             if remote:
                 self.describe_trial(folder)
-            code, steps = self.run(folder, crash_at, trials)
+            code, steps = self.run(folder, crash_at, trials, deterministic)
             assert code == 0 or (code == CRASHED and crash_at is not None)
         shutil.rmtree(folder)
         experiments = self.summary()
@@ -91,9 +93,18 @@ class Runs:
         ):
             (folder / name).write_text(json.dumps(content))
 
-    def run(self, folder: Path, crash_at: int | None, trials: int = 3) -> tuple[int, list[str]]:
+    def run(
+        self, folder: Path, crash_at: int | None, trials: int = 3, deterministic: bool = False
+    ) -> tuple[int, list[str]]:
         stdin, stdout = pipe(self.child.stdin), pipe(self.child.stdout)
-        stdin.write(json.dumps({"dir": str(folder), "url": self.url, "trials": trials, "crash_at": crash_at}) + "\n")
+        order = {
+            "dir": str(folder),
+            "url": self.url,
+            "trials": trials,
+            "deterministic": deterministic,
+            "crash_at": crash_at,
+        }
+        stdin.write(json.dumps(order) + "\n")
         stdin.flush()
         answer = json.loads(stdout.readline())
         return answer["code"], answer["steps"]
@@ -146,6 +157,18 @@ def test_dying_at_any_step_of_a_larger_search_changes_nothing(remote: bool, runs
         outcome, _ = runs.search(k, remote=remote, trials=9)
         assert outcome == expected, f"after dying at step {k} ({name})"
     print(f"{len(points)} single deaths of {'remote' if remote else 'local'} runners in a larger search")
+
+
+def test_a_method_that_is_found_again_from_its_events_may_die_at_any_step_too(
+    runs: Runs, undisturbed: tuple[dict[str, Any], list[str]]
+) -> None:
+    outcome, steps = runs.search(deterministic=True)
+    assert outcome == undisturbed[0]
+    assert {"runner.state.base.before", "runner.state.method.after"} <= set(steps)
+    points = range(0, len(steps), max(1, SHARE // 8))
+    for point in points:
+        assert runs.search(point, deterministic=True)[0] == outcome, f"differs after dying at {point}: {steps[point]}"
+    print(f"{len(points)} single deaths of runners of a deterministic method")
 
 
 def test_dying_twice_while_starting_changes_nothing(runs: Runs, undisturbed: tuple[dict[str, Any], list[str]]) -> None:

@@ -101,7 +101,7 @@ def _search(home: SearcherFolder, log: Log) -> None:
     log.add(Call("ack", at=2, data=key))
     saved, method, state = SearchStore(home.path / f"exp_{EXPERIMENT}", EXPERIMENT), Heard(), searcher.SearcherState()
     if saved.is_empty():
-        saved.start(state)
+        saved.start(method, state)
     else:
         state, _ = saved.load(method)
         # Its operations are sent (again) now.
@@ -117,9 +117,9 @@ def _search(home: SearcherFolder, log: Log) -> None:
 
 def live_compacting(folder: Path, log: Log) -> None:
     """The same, where each save starts a new log of events."""
-    from determined.searcher import store
+    from determined.searcher import lineage
 
-    store._COMPACT_BYTES = 1
+    lineage._COMPACT_BYTES = 1
     live_runner(folder, log)
 
 

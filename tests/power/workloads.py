@@ -120,7 +120,7 @@ def runner(folder: Path, log: Log) -> None:
     home.record_experiment(EXPERIMENT)
     log.ack(2)
     saved, method, state = SearchStore(home.path / f"exp_{EXPERIMENT}", EXPERIMENT), Heard(), searcher.SearcherState()
-    saved.start(state)
+    saved.start(method, state)
     for number in range(1, SAVES + 1):
         happened = InitialOperations() if number == 1 else TrialProgress(TRIAL, float(number))
         apply_event(state, happened)

@@ -24,7 +24,10 @@ from determined.wire.searcher import Inactive, event_from_json, operations_diges
 log = logging.getLogger("determined.master")
 
 SAVE_EVERY = 256
-"""Events between two snapshots of a method; a restart hands it at most so many events again."""
+"""Events between two snapshots of a method, at least; a restart hands it the events since the newest one again."""
+BYTES_PER_EVENT = 256
+"""What a snapshot may cost for each event since the one before: large ones are taken more rarely, so that saving costs
+the same per event however long the search is."""
 EVENTS_AT_ONCE = 5000
 PART = "method"
 
@@ -77,8 +80,7 @@ class Searches:
         newest = hosted.state.last_event_id
         if newest <= handled:
             return
-        save = newest // SAVE_EVERY != max(handled, 0) // SAVE_EVERY
-        extra = [self._snapshot(lane, hosted)] if save else []
+        extra = [self._snapshot(lane, hosted)] if newest >= hosted.save_at else []
         await self.commits.commit(
             lane,
             facts.OperationsPosted(
@@ -94,6 +96,7 @@ class Searches:
     @staticmethod
     def _snapshot(lane: Lane, hosted: Hosted) -> db.PutState:
         body = msgspec.msgpack.encode(hosted.snapshot())
+        hosted.save_at = _next_save(hosted.state.last_event_id, len(body))
         return db.PutState(experiment_id=lane.id, part=PART, seq=lane.seq + 1, body=body)
 
     async def _restore(self, lane: Lane) -> Hosted:
@@ -105,6 +108,7 @@ class Searches:
             state = msgspec.msgpack.decode(saved[1])
             hosted.restore(state)
             seen = state["last_event"]
+        hosted.save_at = _next_save(seen, 0 if saved is None else len(saved[1]))
         after = 0
         while after < lane.answered:
             rows = await self.store.read_events(lane.id, after, EVENTS_AT_ONCE)
@@ -121,6 +125,11 @@ class Searches:
             # The store may hold many more events than a machine wants to parse in one go.
             await asyncio.sleep(0)
         return hosted
+
+
+def _next_save(newest: int, size_bytes: int) -> int:
+    """The event after which the next snapshot is due."""
+    return newest + max(SAVE_EVERY, size_bytes // BYTES_PER_EVENT)
 
 
 def _handle(hosted: Hosted, body: bytes) -> list[Operation]:

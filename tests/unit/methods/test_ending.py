@@ -56,5 +56,5 @@ def test_a_method_is_wrapped_once_and_only_if_it_asks_for_it() -> None:
     method = make()
     assert ending(method) is method
     own = method.method
-    own.auto_shutdown = False  # type: ignore[misc]
+    own.auto_shutdown = False
     assert ending(own) is own

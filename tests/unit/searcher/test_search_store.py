@@ -26,9 +26,9 @@ from determined.domain.events import (
     TrialProgress,
     ValidationCompleted,
 )
-from determined.domain.search_method import apply_event
+from determined.domain.search_method import apply_event, dispatch
 from determined.errors import CorruptState
-from determined.searcher import store as store_module
+from determined.searcher import lineage
 from determined.searcher.event import QueuedEvent
 from determined.searcher.generation import MANIFEST, NewerFormat
 from determined.searcher.store import SearchStore
@@ -82,7 +82,7 @@ class Search:
         self.state = searcher.SearcherState()
         self.state.experiment_id = E
         self.state.last_event_id = 0
-        self.store.start(self.state)
+        self.store.start(Recorder(), self.state)
         self.save([], [])
 
     def save(self, events: list[SearcherEvent], operations: Ops) -> None:
@@ -98,6 +98,65 @@ def loaded(folder: Path) -> tuple[dict[str, Any], Ops, str]:
     method = Recorder()
     state, operations = SearchStore(folder, E).load(method)
     return state.to_dict(), operations, method.text
+
+
+class Counting(Recorder):
+    """Finds its state again from the events; counts how often it was saved."""
+
+    deterministic = True
+    saves = 0
+
+    def on_trial_created(self, state: searcher.SearcherState, request_id: uuid.UUID) -> Ops:
+        self.text += f"{request_id.int},"
+        return [searcher.ValidateAfter(request_id, len(self.text))]
+
+    def save_method_state(self, path: Path) -> None:
+        type(self).saves += 1
+        super().save_method_state(path)
+
+
+class OtherCounting(Counting):
+    def on_trial_created(self, state: searcher.SearcherState, request_id: uuid.UUID) -> Ops:
+        super().on_trial_created(state, request_id)
+        return []
+
+
+@pytest.mark.parametrize(("limit", "saves"), [(10_000, 0), (200, 1)])
+def test_a_deterministic_method_is_saved_only_when_the_log_begins_anew(
+    limit: int, saves: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lineage, "_COMPACT_BYTES", limit)
+    monkeypatch.setattr(Counting, "saves", 0)
+    method, state, store = Counting(), searcher.SearcherState(), SearchStore(tmp_path, E)
+    state.last_event_id = 0
+    store.start(method, state)
+    store.save(method, state, [], [])
+    for number in range(1, 13):
+        event = TrialCreated(uuid.UUID(int=number))
+        operations = dispatch(method, state, event)
+        state.last_event_id = number
+        store.save(method, state, [QueuedEvent(number, event)], operations)
+        resumed = Counting()
+        found, answer = SearchStore(tmp_path, E).load(resumed)
+        assert (resumed.text, found.to_dict(), answer) == (
+            method.text,
+            {**state.to_dict(), "experimentId": E},
+            operations,
+        )
+    assert Counting.saves == saves
+    assert len(list(tmp_path.glob("method_*"))) <= 2
+
+
+def test_a_method_that_only_says_that_it_is_deterministic_is_refused(tmp_path: Path) -> None:
+    method, state, store = Counting(), searcher.SearcherState(), SearchStore(tmp_path, E)
+    state.last_event_id = 0
+    store.start(method, state)
+    event = TrialCreated(uuid.UUID(int=1))
+    operations = dispatch(method, state, event)
+    state.last_event_id = 1
+    store.save(method, state, [QueuedEvent(1, event)], operations)
+    with pytest.raises(CorruptState, match="answers events 1 to 1 in another way than before"):
+        SearchStore(tmp_path, E).load(OtherCounting())
 
 
 @pytest.fixture
@@ -131,7 +190,7 @@ def test_what_is_loaded_is_what_was_saved_last(
     for batch, compact in batches:
         with monkeypatch.context() as patch:
             if compact:
-                patch.setattr(store_module, "_COMPACT_BYTES", -1)
+                patch.setattr(lineage, "_COMPACT_BYTES", -1)
             search.save(batch, [searcher.Progress(0.25)])
         assert loaded(folder)[0] == search.state.to_dict()
     expected = [searcher.Progress(0.25)] if batches else []
@@ -145,7 +204,7 @@ def test_two_generations_are_kept(search: Search) -> None:
 
 
 def test_compaction_leaves_only_the_parts_that_are_needed(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "_COMPACT_BYTES", 10)
+    monkeypatch.setattr(lineage, "_COMPACT_BYTES", 10)
     for _ in range(12):
         search.save([TrialProgress(uuid.UUID(int=1), 1.0)], [])
     generations = [path for path in search.folder.iterdir() if path.is_dir()]

@@ -1,0 +1,147 @@
+"""What the generations of a search stand on: a base, and the log of the events since.
+
+Both lie beside the generations and are written anew only when the log has outgrown them, so that a save costs the same
+however long the search is. The base holds the searcher state and, for a method that calls itself deterministic, the
+method's state too: such a method is brought up to date by handing it the logged events again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from determined import files
+from determined.domain import search_method as contract
+from determined.domain.operations import Operation
+from determined.domain.search_method import SearcherState, dispatch
+from determined.errors import CorruptState
+from determined.searcher.event import QueuedEvent
+from determined.searcher.event_log import EventLog, Part, read_events, read_part
+from determined.searcher.generation import Manifest, inventory
+from determined.searcher.method import load_from, save_into
+from determined.wire.searcher import operations_digest
+
+_COMPACT_BYTES = 4 * 2**20
+_PATTERNS = ("base_*.json", "events*.jsonl", "method_*")
+
+
+class Lineage:
+    """The base and the log that the next generation will stand on.
+
+    Attributes:
+        base: the state at the beginning of the log; None for an empty one.
+        method: files of a deterministic method as it was there; None when each generation holds the method itself.
+        log: the events since; None when the next save has to begin a new one.
+    """
+
+    def __init__(self, folder: Path, experiment_id: int) -> None:
+        self.folder = folder
+        self._experiment_id = experiment_id
+        self.base: Part | None = None
+        self.method: list[Part] | None = None
+        self.log: EventLog | None = None
+
+    def start(self, state: SearcherState, is_deterministic: bool) -> None:
+        """Begin with a new search, or with a state that was made elsewhere."""
+        self.base = self.method = self.log = None
+        if state.last_event_id <= 0 and not state.trial_progress:
+            self.log = EventLog(self.folder / "events.jsonl")
+            self.method = [] if is_deterministic else None
+
+    def record(self, method: contract.SearchMethod, state: SearcherState, events: Sequence[QueuedEvent]) -> EventLog:
+        """Put events on the disk; ``method`` and ``state`` have handled them."""
+        is_deterministic = method.deterministic
+        if self.log is not None and (self.method is not None) == is_deterministic and self.log.length <= self._limit():
+            self.log.append(events)
+            return self.log
+        last = state.last_event_id
+        data = json.dumps({**state.to_dict(), "experimentId": self._experiment_id}).encode()
+        path = self.folder / f"base_{last}.json"
+        files.write_file(path, data, "runner.state.base")
+        self.method = self._write_method(method, state) if is_deterministic else None
+        self.base = Part(path.name, len(data), hashlib.sha256(data).hexdigest())
+        self.log = EventLog(self.folder / f"events_{last}.jsonl")
+        return self.log
+
+    def resume(self, manifest: Manifest) -> SearcherState:
+        """Go on from what a generation stands on.
+
+        Returns:
+            The searcher state of the generation.
+        Raises:
+            CorruptState: something that it needs is missing or damaged.
+        """
+        log = manifest.log or Part("events.jsonl", 0, "")
+        state = self._base_state(manifest)
+        self.log = EventLog.resume(self.folder, log, state)
+        for part in manifest.method or ():
+            read_part(self.folder, part)
+        self.base, self.method = manifest.base, manifest.method
+        return state
+
+    def bring(self, method: contract.SearchMethod, manifest: Manifest, operations: Sequence[Operation]) -> None:
+        """Bring a deterministic method to where a generation was saved, by the events that it had handled.
+
+        Args:
+            operations: the generation's answer to its last batch of events.
+        Raises:
+            CorruptState: the method gives another answer than it gave then.
+        """
+        assert manifest.method is not None
+        if manifest.base is not None:
+            load_from(method, self.folder / f"method_{_event_of(manifest.base)}")
+        state = self._base_state(manifest)
+        log = manifest.log or Part("events.jsonl", 0, "")
+        answer: list[Operation] = []
+        for event_id, event in read_events(read_part(self.folder, log), log.name):
+            answers = dispatch(method, state, event)
+            state.last_event_id = event_id
+            if event_id > manifest.answered:
+                answer += answers
+        is_known = manifest.answered < manifest.last_event_id
+        if is_known and operations_digest(answer) != operations_digest(operations):
+            raise CorruptState(
+                f"{type(method).__name__} says that it is deterministic, but answers events {manifest.answered + 1} to "
+                f"{manifest.last_event_id} in another way than before. Resume with the code and the arguments that "
+                "the search was started with."
+            )
+
+    def remove_unused(self, needed: set[str]) -> None:
+        """Remove bases and logs that no generation needs."""
+        for pattern in _PATTERNS:
+            for path in self.folder.glob(pattern):
+                if path.name not in needed:
+                    files.remove(path, "runner.state.unused")
+
+    def _limit(self) -> int:
+        size = (self.base.size if self.base else 0) + sum(part.size for part in self.method or ())
+        return max(_COMPACT_BYTES, 4 * size)
+
+    def _base_state(self, manifest: Manifest) -> SearcherState:
+        state = SearcherState()
+        state.experiment_id = self._experiment_id
+        if manifest.base is not None:
+            state.from_dict(json.loads(read_part(self.folder, manifest.base)))
+        return state
+
+    def _write_method(self, method: contract.SearchMethod, state: SearcherState) -> list[Part]:
+        home = self.folder / f"method_{state.last_event_id}"
+        # What a process that died in the middle left here belongs to no generation.
+        files.remove(home, "runner.state.clear")
+        files.make_folder(home, "runner.state.folder")
+        with files.action("runner.state.method"):
+            save_into(method, state, home, self._experiment_id)
+        files.sync_tree(home, "runner.state.files")
+        files.sync(self.folder)
+        return [Part(f"{home.name}/{part.name}", part.size, part.sha256) for part in inventory(home)]
+
+
+def parts_of(manifests: Iterable[Manifest]) -> set[str]:
+    """Names beside the generations that they need."""
+    return set().union(*(manifest.parts() for manifest in manifests))
+
+
+def _event_of(base: Part) -> int:
+    return int(base.name.removeprefix("base_").removesuffix(".json"))
