@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from determined.domain.events import ExitedReason
 from determined.domain.operations import Close, Create, Operation, Progress, Shutdown, ValidateAfter
+from determined.domain.reasons import Reason
 from determined.domain.search_method import SearcherState
 from determined.searcher.local import LocalSearchRunner
 from determined.searcher.method import SearchMethod
@@ -17,6 +18,7 @@ __all__ = [
     "LocalSearchRunner",
     "Operation",
     "Progress",
+    "Reason",
     "RemoteSearchRunner",
     "SearchMethod",
     "SearchRunner",

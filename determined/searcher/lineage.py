@@ -134,7 +134,6 @@ class Lineage:
         with files.action("runner.state.method"):
             save_into(method, state, home, self._experiment_id)
         files.sync_tree(home, "runner.state.files")
-        files.sync(self.folder)
         return [Part(f"{home.name}/{part.name}", part.size, part.sha256) for part in inventory(home)]
 
 

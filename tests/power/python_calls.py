@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.power.log import Call, Log
 
-_HERE = ("files.py", "_files.py", "_storage.py", "backend.py", "store.py", "shim.py")
+_HERE = ("files.py", "_files.py", "_storage.py", "backend.py", "store.py", "lineage.py", "shim.py")
 
 
 def record(log: Log, inside: str) -> None:

@@ -31,7 +31,7 @@ from determined.storage.sql import SqlStore
 from tests.power import sqlite_calls
 from tests.power.disk import Disk, Loss
 from tests.power.log import Call
-from tests.power.workloads import CHECKPOINTS, EXPERIMENT, SAVES, UNITS, WEAKENED, WORKLOADS, Heard
+from tests.power.workloads import CHECKPOINTS, EXPERIMENT, SAVES, UNITS, WEAKENED, WORKLOADS, Heard, HeardAgain
 
 ROOT = Path(__file__).parent.parent.parent
 SHARE = max(int(os.environ.get("DET_POWER_SHARE", "12")), 1)
@@ -103,13 +103,19 @@ def check_store(folder: Path, acks: int) -> None:
     demand(len(stored) >= acks - 1, f"{acks - 1} commits were acknowledged, {len(stored)} are left")
 
 
-def check_runner(folder: Path, acks: int) -> None:
+def check_deterministic(folder: Path, acks: int) -> None:
+    """The same for a method that is found again from its events."""
+    check_runner(folder, acks, HeardAgain())
+
+
+def check_runner(folder: Path, acks: int, method: Heard | None = None) -> None:
     """The runner finds its experiment and its newest state, or may begin."""
+    method = method or Heard()
     home = SearcherFolder(folder / "home" / "search")
     intent = home.intent()
     demand(acks < 1 or intent is not None, "the intent is gone")
     demand(acks < 2 or home.experiment_id() == EXPERIMENT, "the experiment's number is gone")
-    saved, method = SearchStore(home.path / f"exp_{EXPERIMENT}", EXPERIMENT), Heard()
+    saved = SearchStore(home.path / f"exp_{EXPERIMENT}", EXPERIMENT)
     if saved.is_empty():
         return demand(acks < 3, "the saved states are gone")
     state, operations = saved.load(method)
@@ -156,6 +162,7 @@ def check_run_end(folder: Path, acks: int) -> None:
 CHECKS: Mapping[str, Callable[[Path, int], None]] = {
     "store": check_store,
     "runner": check_runner,
+    "deterministic": check_deterministic,
     "checkpoints": check_checkpoints,
     "small_files": check_small_files,
     "run_end": check_run_end,
@@ -221,6 +228,11 @@ SITES = {
         "file of sync_tree",
         "folder of sync_tree",
         "folder of move",
+    ],
+    "deterministic": [
+        "file of sync_tree in _write_method",
+        "folder of sync_tree in _write_method",
+        "file of write_file",
     ],
     "checkpoints": [
         "folder of make_folder in make_folder",

@@ -21,6 +21,7 @@ from determined.core._storage import LocalStorage
 from determined.domain.events import InitialOperations, TrialProgress
 from determined.domain.search_method import apply_event
 from determined.launchers import paths
+from determined.searcher import lineage
 from determined.searcher.event import QueuedEvent
 from determined.searcher.folder import SearcherFolder
 from determined.searcher.store import SearchStore
@@ -111,15 +112,36 @@ class Heard(searcher.SearchMethod):
         self.last = int(lines[0])
 
 
-def runner(folder: Path, log: Log) -> None:
+class HeardAgain(Heard):
+    """The same, found again from the events that it heard of."""
+
+    deterministic = True
+
+    def initial_operations(self, state: searcher.SearcherState) -> list[searcher.Operation]:
+        self.last = 1
+        return [searcher.Progress(0.01)]
+
+    def progress(self, state: searcher.SearcherState) -> float:
+        self.last = int(state.trial_progress[TRIAL])
+        return self.last / 100
+
+
+def deterministic(folder: Path, log: Log) -> None:
+    """The same for a method that is saved only when the log of events begins anew, which is at every other save."""
+    lineage._COMPACT_BYTES = 100
+    runner(folder, log, HeardAgain())
+
+
+def runner(folder: Path, log: Log, method: Heard | None = None) -> None:
     """The folder of a local search: the intent, the experiment, and one saved state after the other."""
+    method = method or Heard()
     home = SearcherFolder(folder / "home" / "search")
     intent = home.decide("cluster", "http://127.0.0.1:8080")
     (folder.parent / "key").write_text(intent.client_key)
     log.ack(1)
     home.record_experiment(EXPERIMENT)
     log.ack(2)
-    saved, method, state = SearchStore(home.path / f"exp_{EXPERIMENT}", EXPERIMENT), Heard(), searcher.SearcherState()
+    saved, state = SearchStore(home.path / f"exp_{EXPERIMENT}", EXPERIMENT), searcher.SearcherState()
     saved.start(method, state)
     for number in range(1, SAVES + 1):
         happened = InitialOperations() if number == 1 else TrialProgress(TRIAL, float(number))
@@ -162,7 +184,7 @@ def run_end(folder: Path, log: Log) -> None:
 
 
 WORKLOADS: Mapping[str, Callable[[Path, Log], None]] = {
-    work.__name__: work for work in (store, runner, checkpoints, small_files, run_end)
+    work.__name__: work for work in (store, runner, deterministic, checkpoints, small_files, run_end)
 }
 
 
