@@ -73,6 +73,13 @@ def tell_success_on_a_full_disk() -> None:
     writer._resolve = lambda results: real([(future, None) for future, _ in results])
 
 
+def no_claim() -> None:
+    """A run that is started twice gets two shims, and its script runs twice."""
+    from determined.launchers import shim
+
+    shim.claim = lambda folder: True
+
+
 def _in_shims(code: str) -> None:
     """Run a line in the fork server before it serves."""
     from determined.launchers import fork_server
@@ -116,6 +123,11 @@ PLANTS: Mapping[str, tuple[Callable[[], None], str]] = {
             tell_success_on_a_full_disk,
             f"{REAL}/test_sql_store_faults.py",
             "test_a_full_disk_is_told_and_left_behind",
+        ),
+        (
+            no_claim,
+            f"{UNIT}/launchers/test_one_shim_per_run.py",
+            "test_of_many_shims_for_one_run_exactly_one_goes_on",
         ),
     )
 }
