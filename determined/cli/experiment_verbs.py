@@ -34,12 +34,12 @@ def pause(call: Call) -> None:
 
 def cancel(call: Call) -> None:
     """Cancel experiments."""
-    _each(call, "cancel", "Canceled")
+    _each(call, "cancel", "Canceled", to_end=True)
 
 
 def kill(call: Call) -> None:
     """Kill experiments."""
-    _each(call, "kill", "Killed")
+    _each(call, "kill", "Killed", to_end=True)
 
 
 def archive(call: Call) -> None:
@@ -52,9 +52,17 @@ def unarchive(call: Call) -> None:
     _each(call, "unarchive", "Unarchived")
 
 
-def _each(call: Call, verb: str, done: str) -> None:
+def _each(call: Call, verb: str, done: str, *, to_end: bool = False) -> None:
+    from determined.experimental.watch import is_terminal
+
     for experiment_id in call.args.experiment_ids:
-        call.session.post(f"{path_of(call, experiment_id)}/{verb}")
+        path = path_of(call, experiment_id)
+        if to_end:
+            state = render.state(call.session.get(path)["experiment"])
+            if is_terminal(state):
+                print(f"Experiment {experiment_id} is {state} already: there is nothing to {verb}")
+                continue
+        call.session.post(f"{path}/{verb}")
         print(f"{done} experiment {experiment_id}")
 
 

@@ -136,7 +136,8 @@ class MasterService:
             if verb in (Verb.PAUSE, Verb.ACTIVATE):
                 raise FailedPrecondition(
                     f"experiment {experiment_id} is {record.state.value} and cannot be {verb.value}d; "
-                    "fork it to search again"
+                    "to search again, create another one: `det e config` prints its configuration and "
+                    "`det e download-model-def` saves its files"
                 )
             return
         await self.commits.commit(lane, facts.ExperimentCommanded(at=self.clock(), verb=verb))

@@ -316,10 +316,19 @@ def test_describe_of_a_trial(described: None, capsys: Capture) -> None:
     ],
 )
 def test_verbs_say_what_they_did(verb: str, said: str, peer: HttpPeer, capsys: Capture) -> None:
-    peer.on("POST", f"{E5}/{verb}", {})
-    peer.on("POST", f"{V1}/experiments/6/{verb}", {})
+    for path in (E5, f"{V1}/experiments/6"):
+        peer.on("POST", f"{path}/{verb}", {})
+        peer.on("GET", path, {"experiment": EXPERIMENT})
     assert main(["e", verb, "5", "6"]) == 0
     assert capsys.readouterr().out == f"{said} experiment 5\n{said} experiment 6\n"
+
+
+@pytest.mark.parametrize("verb", ["cancel", "kill"])
+def test_an_experiment_that_is_over_is_not_said_to_have_been_ended(verb: str, peer: HttpPeer, capsys: Capture) -> None:
+    peer.on("GET", E5, {"experiment": {**EXPERIMENT, "state": "STATE_COMPLETED"}})
+    assert main(["e", verb, "5"]) == 0
+    assert capsys.readouterr().out == f"Experiment 5 is COMPLETED already: there is nothing to {verb}\n"
+    assert peer.seen("POST", f"{E5}/{verb}") == []
 
 
 def test_deleting_asks_first(peer: HttpPeer, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
