@@ -167,11 +167,11 @@ def test_bad_usage_is_code_2_and_sends_nothing(words: list[str], peer: HttpPeer,
 
 def test_master_and_user_may_stand_anywhere(peer: HttpPeer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DET_MASTER", "127.0.0.1:1")
-    peer.on("POST", "/api/v1/experiments/1/kill", {})
-    assert main(["-m", peer.url, "e", "kill", "1"]) == 0
-    assert main(["e", "kill", "1", "-m", peer.url]) == 0
-    assert main(["-m", "127.0.0.1:1", "e", "kill", "-m", peer.url, "1", "-u", "determined"]) == 0
-    assert len(peer.seen("POST", "/api/v1/experiments/1/kill")) == 3
+    peer.on("POST", "/api/v1/experiments/1/pause", {})
+    assert main(["-m", peer.url, "e", "pause", "1"]) == 0
+    assert main(["e", "pause", "1", "-m", peer.url]) == 0
+    assert main(["-m", "127.0.0.1:1", "e", "pause", "-m", peer.url, "1", "-u", "determined"]) == 0
+    assert len(peer.seen("POST", "/api/v1/experiments/1/pause")) == 3
 
 
 def test_a_master_that_is_not_there_is_one_sentence(capsys: Capture) -> None:
@@ -182,8 +182,8 @@ def test_a_master_that_is_not_there_is_one_sentence(capsys: Capture) -> None:
 
 
 def test_a_refusal_is_one_sentence_without_control_characters(peer: HttpPeer, capsys: Capture) -> None:
-    peer.on("POST", "/api/v1/experiments/7/kill", Answer({"message": "no \x1b[31mred\x1b[0m\x07 7"}, 404))
-    assert main(["e", "kill", "7"]) == 1
+    peer.on("POST", "/api/v1/experiments/7/pause", Answer({"message": "no \x1b[31mred\x1b[0m\x07 7"}, 404))
+    assert main(["e", "pause", "7"]) == 1
     assert capsys.readouterr().err == "Error: no red\\x07 7\n"
 
 
