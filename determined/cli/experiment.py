@@ -38,6 +38,8 @@ from determined.cli.options import (
     option,
     pages,
 )
+from determined.cli.recording import COMMANDS as RECORDING
+from determined.cli.what_if import WHAT_IF
 
 
 def _output_dir(parser: argparse.ArgumentParser) -> None:
@@ -81,5 +83,7 @@ COMMAND = Command(
         Command("download-model-def", "download the model definition", download_model_def, (EXPERIMENT, _output_dir)),
         SET,
         LABEL,
+        *RECORDING,
+        WHAT_IF,
     ),
 )

@@ -37,6 +37,8 @@ NOUNS = (
     Noun("slot", "determined.cli.slot", "slots: list"),
     Noun("job", "determined.cli.job", "the queue: list"),
     Noun("task", "determined.cli.task", "tasks: list, logs"),
+    Noun("preview-search", "determined.cli.preview_search", "what a search would train, and for how long"),
+    Noun("search", "determined.cli.search", "search methods: check"),
     Noun("deploy", "determined.cli.deploy", "start and stop a master on this machine"),
     Noun("version", "determined.cli.version", "versions of this program and of the master"),
 )
@@ -59,7 +61,7 @@ def find_noun(word: str) -> Noun:
 
 def overview() -> str:
     """Help for the whole program."""
-    rows = [f"  {noun.name:<12} {noun.help}" for noun in NOUNS]
+    rows = [f"  {noun.name:<14} {noun.help}" for noun in NOUNS]
     return "\n".join(
         [
             "usage: det [-m URL] [-u NAME] COMMAND ...",

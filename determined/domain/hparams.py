@@ -139,6 +139,70 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class LogDouble:
+    """A real number from ``minval`` to ``maxval``, uniform in its logarithm: the bounds are values, greater than 0."""
+
+    minval: float
+    maxval: float
+    count: int | None = None
+
+    def draw(self, rng: Rng) -> float:
+        """A draw that is uniform in the logarithm."""
+        return self._at(_between(math.log(self.minval), math.log(self.maxval), rng.random()))
+
+    @property
+    def axis_size(self) -> int:
+        """``count``."""
+        return _counted(self.count)
+
+    def axis_point(self, index: int) -> float:
+        """Evenly spaced logarithms with both ends; the middle one when there is one point."""
+        return self._at(_evenly(math.log(self.minval), math.log(self.maxval), index, self.axis_size))
+
+    def to_json(self) -> dict[str, Any]:
+        """The specification as a configuration writes it."""
+        return {"type": "log_double", "minval": self.minval, "maxval": self.maxval, "count": self.count}
+
+    def _at(self, logarithm: float) -> float:
+        # The ends are exact, although a logarithm is not.
+        if logarithm <= math.log(self.minval):
+            return float(self.minval)
+        if logarithm >= math.log(self.maxval):
+            return float(self.maxval)
+        return min(max(math.exp(logarithm), self.minval), self.maxval)
+
+
+@dataclass(frozen=True, slots=True)
+class LogInt:
+    """A whole number from ``minval`` (at least 1) to ``maxval``, both included; k comes about 1/k as often as 1."""
+
+    minval: int
+    maxval: int
+    count: int | None = None
+
+    def draw(self, rng: Rng) -> int:
+        """A draw that is uniform in the logarithm, rounded."""
+        logarithm = _between(math.log(self.minval - 0.5), math.log(self.maxval + 0.5), rng.random())
+        return min(max(_nearest(math.exp(logarithm)), self.minval), self.maxval)
+
+    @property
+    def axis_size(self) -> int:
+        """``count``, or the number of integers in range if that is less."""
+        return min(_counted(self.count), self.maxval - self.minval + 1)
+
+    def axis_point(self, index: int) -> int:
+        """Evenly spaced logarithms with both ends, rounded, and far enough apart that no number comes twice."""
+        if index == self.axis_size - 1 > 0:
+            return self.maxval
+        exact = math.exp(_evenly(math.log(self.minval), math.log(self.maxval), index, self.axis_size))
+        return min(max(_nearest(exact), self.minval + index), self.maxval)
+
+    def to_json(self) -> dict[str, Any]:
+        """The specification as a configuration writes it."""
+        return {"type": "log_int", "minval": self.minval, "maxval": self.maxval, "count": self.count}
+
+
+@dataclass(frozen=True, slots=True)
 class Categorical:
     """One of several JSON values."""
 
@@ -160,6 +224,34 @@ class Categorical:
     def to_json(self) -> dict[str, Any]:
         """The specification as a configuration writes it."""
         return {"type": "categorical", "vals": copy.deepcopy(list(self.vals))}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of several options, each with hyperparameters of its own, which are drawn only if it is the chosen one."""
+
+    options: tuple[Hyperparameter, ...]
+
+    def draw(self, rng: Rng) -> Any:
+        """A uniform choice, then a draw from it."""
+        return self.options[rng.randrange(len(self.options))].draw(rng)
+
+    @property
+    def axis_size(self) -> int:
+        """The points of all options together."""
+        return sum(option.axis_size for option in self.options)
+
+    def axis_point(self, index: int) -> Any:
+        """The points of the first option, then those of the second, and so on."""
+        for option in self.options:
+            if index < option.axis_size:
+                return option.axis_point(index)
+            index -= option.axis_size
+        raise IndexError("no such point on the axis of a choice")
+
+    def to_json(self) -> dict[str, Any]:
+        """The specification as a configuration writes it."""
+        return {"type": "choice", "options": [option.to_json() for option in self.options]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +293,7 @@ class Space:
         return {name: member.to_json() for name, member in self.members}
 
 
-Hyperparameter = Const | Int | Double | Log | Categorical | Space
+Hyperparameter = Const | Int | Double | Log | LogDouble | LogInt | Categorical | Choice | Space
 
 
 def sample(space: Space, rng: Rng) -> dict[str, Any]:
@@ -213,7 +305,7 @@ def grid_size(space: Space) -> int:
     """How many points the grid has; 1 when everything is constant.
 
     Raises:
-        ValueError: an int, double or log without ``count``.
+        ValueError: a range without ``count``.
     """
     return space.axis_size
 
@@ -223,7 +315,7 @@ def grid_point(space: Space, index: int) -> dict[str, Any]:
 
     Raises:
         IndexError: ``index`` is not in 0 .. ``grid_size(space) - 1``.
-        ValueError: an int, double or log without ``count``.
+        ValueError: a range without ``count``.
     """
     size = grid_size(space)
     if not 0 <= index < size:
@@ -233,7 +325,7 @@ def grid_point(space: Space, index: int) -> dict[str, Any]:
 
 def _counted(count: int | None) -> int:
     if count is None:
-        raise ValueError("a grid needs the count of every int, double and log hyperparameter")
+        raise ValueError("a grid needs the count of every range (int, double, log, log_double, log_int)")
     return count
 
 
@@ -241,6 +333,10 @@ def _rounded(numerator: int, denominator: int) -> int:
     """The quotient rounded to the nearest integer, halves away from zero, without going through floats."""
     magnitude = (2 * abs(numerator) + denominator) // (2 * denominator)
     return magnitude if numerator >= 0 else -magnitude
+
+
+def _nearest(number: float) -> int:
+    return math.floor(number + 0.5)
 
 
 def _evenly(low: float, high: float, index: int, size: int) -> float:

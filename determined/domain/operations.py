@@ -20,15 +20,18 @@ class Create:
         hparams: the hyperparameters as JSON text of an object; the constructor takes a mapping too.
         checkpoint: uuid of a checkpoint to start from, or None for a fresh start.
         reason: optional short text that explains the decision.
+        source_trial: request id of a trial of the same search to go on from: from its newest checkpoint at this moment,
+            or from what it started from if it has saved none. It may have ended. Not together with ``checkpoint``.
 
     Raises:
-        TypeError, ValueError: ``hparams`` is no JSON object, or holds a non-finite number.
+        TypeError, ValueError: ``hparams`` is no JSON object, or holds a non-finite number; two sources are given.
     """
 
     request_id: uuid.UUID
     hparams: str
     checkpoint: str | None
     reason: str | None
+    source_trial: uuid.UUID | None
 
     def __init__(
         self,
@@ -36,9 +39,14 @@ class Create:
         hparams: Mapping[str, Any] | str,
         checkpoint: Any = None,
         reason: str | None = None,
+        source_trial: uuid.UUID | None = None,
     ) -> None:
         if not isinstance(request_id, uuid.UUID):
             raise TypeError(f"Create: request_id must be a uuid.UUID, got {type(request_id).__name__}")
+        if source_trial is not None and not isinstance(source_trial, uuid.UUID):
+            raise TypeError(f"Create: source_trial must be a uuid.UUID, got {type(source_trial).__name__}")
+        if source_trial is not None and checkpoint is not None:
+            raise ValueError("Create: a trial starts from a checkpoint or from source_trial, not from both; give one")
         if isinstance(hparams, str):
             if not isinstance(json.loads(hparams, parse_constant=_no_constant, parse_float=_finite), dict):
                 raise ValueError("Create: hparams must be a JSON object")
@@ -53,6 +61,7 @@ class Create:
         object.__setattr__(self, "hparams", text)
         object.__setattr__(self, "checkpoint", None if source is None else str(source))
         object.__setattr__(self, "reason", reason)
+        object.__setattr__(self, "source_trial", source_trial)
 
 
 @dataclass(frozen=True)

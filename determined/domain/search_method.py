@@ -86,8 +86,8 @@ class SearcherState:
 class SearchMethod(abc.ABC):
     """Decides which trials exist and how long each trains.
 
-    Every handler but ``progress`` returns the operations to apply; ``[]`` for none. ``state`` is up to date
-    with the event when a handler is called, and must not be changed by it. Handlers run one at a time.
+    Every handler but ``on_trial_progress`` and ``progress`` returns the operations to apply; ``[]`` for none. ``state``
+    is up to date with the event when a handler is called, and must not be changed by it. Handlers run one at a time.
 
     Attributes:
         auto_shutdown: the search is ended for the method when every trial that it created is over, so it need not
@@ -122,6 +122,14 @@ class SearchMethod(abc.ABC):
     @abc.abstractmethod
     def on_trial_closed(self, state: SearcherState, request_id: uuid.UUID) -> list[Operation]:
         """React to the end of a trial, normal or not; the last that is heard of it."""
+
+    def on_trial_progress(self, state: SearcherState, request_id: uuid.UUID, units: float) -> None:  # noqa: B027
+        """Take note of how far a trial has come; ``progress`` is asked next.
+
+        Args:
+            units: raw length that the trial reported, in the experiment's unit; less than before when it has gone back
+                to a checkpoint.
+        """
 
     @abc.abstractmethod
     def progress(self, state: SearcherState) -> float:
@@ -169,6 +177,7 @@ def dispatch(method: SearchMethod, state: SearcherState, event: SearcherEvent) -
     """
     apply_event(state, event)
     if isinstance(event, TrialProgress):
+        method.on_trial_progress(state, event.request_id, event.partial_units)
         return [_progress(method, state)]
     if isinstance(event, ValidationCompleted):
         answer = method.on_validation_completed(state, event.request_id, event.metric, event.length)

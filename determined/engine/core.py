@@ -44,6 +44,7 @@ class Core:
         index: ids of all trials that ever were, by request id.
         last_event: id of the newest event; ids count from 1 without gaps.
         answered: newest acknowledged event.
+        last_checkpoints: of trials that are over: what their next run would have started from, if not from scratch.
         dirty: trials that differ from the last snapshot, those that are over included.
         out: what the present fact has led to so far; ``at`` is its time.
     """
@@ -58,6 +59,7 @@ class Core:
         self.answered = 0
         self.trials: dict[TrialId, Trial] = {}
         self.index: dict[RequestId, TrialId] = {}
+        self.last_checkpoints: dict[TrialId, str] = {}
         self.dirty: dict[TrialId, Trial] = {}
         self.out = Output()
         self.at = 0.0
@@ -137,7 +139,7 @@ class Core:
         self.out.rest.append(fx.RunKill(trial.id, run.run_id))
 
     def end_trial(self, trial: Trial, state: TrialState, cause: ExitCause | None = None) -> None:
-        """Make a trial terminal, announce its end, and forget all but its id."""
+        """Make a trial terminal, announce its end, and forget all but its ids and its newest checkpoint."""
         if state not in TRIAL_TRANSITIONS[trial.state]:
             # A paused trial has no arrow to COMPLETED; it passes through, as if it had been closed.
             self._move(trial, TrialState.STOPPING_COMPLETED)
@@ -148,7 +150,16 @@ class Core:
         trial.complete = trial.closed = True
         self.enqueue(TrialClosed(trial.request_id))
         self.out.woken[trial.id] = None
+        checkpoint, _ = trial.start_from
+        if checkpoint is not None:
+            self.last_checkpoints[trial.id] = checkpoint
         del self.trials[trial.id]
+
+    def newest_checkpoint(self, request_id: RequestId) -> str | None:
+        """What a trial would go on from, whether it is over or not; None: it would start from scratch."""
+        trial_id = self.index[request_id]
+        trial = self.trials.get(trial_id)
+        return self.last_checkpoints.get(trial_id) if trial is None else trial.start_from[0]
 
     def _move(self, trial: Trial, target: TrialState) -> None:
         check_transition(TRIAL_TRANSITIONS, f"trial {trial.id}", trial.state, target)

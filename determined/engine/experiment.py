@@ -38,7 +38,8 @@ class Experiment(Core):
         out = self.out = Output()
         self.at = fact.at
         _HANDLERS[type(fact)](self, fact)
-        self.finish_if_over()
+        if not self.trials:
+            self.finish_if_over()
         return out.effects()
 
     def resume(self, at: float) -> list[Effect]:

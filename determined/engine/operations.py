@@ -60,6 +60,11 @@ def _check_batch(engine: Core, operations: Sequence[Operation]) -> None:
                 f"operation {i}: a trial with request id {op.request_id} exists already; "
                 "use a fresh uuid for each Create"
             )
+        if op.source_trial is not None and op.source_trial not in engine.index:
+            raise InvalidOperations(
+                f"operation {i}: there is no trial with request id {op.source_trial} to start from; "
+                "name one that was created in an earlier batch"
+            )
         seen.add(op.request_id)
 
 
@@ -98,7 +103,8 @@ def _set_progress(engine: Core, progress: float) -> None:
 
 
 def _add_trial(engine: Core, op: Create, trial_id: TrialId) -> None:
-    warm_start = op.checkpoint or engine.settings.warm_start
+    source = op.checkpoint if op.source_trial is None else engine.newest_checkpoint(op.source_trial)
+    warm_start = source or engine.settings.warm_start
     trial = Trial(trial_id, op.request_id, TrialState(engine.state.value), warm_start)
     engine.trials[trial_id] = engine.dirty[trial_id] = trial
     engine.index[op.request_id] = trial_id

@@ -33,10 +33,13 @@ class Output:
         if not (self.changed or self.added or self.woken or self.experiment_changed):
             return self.rest
         out = self.added
-        out += [_row(trial) for trial in self.changed.values()]
+        # Most facts change one trial: loops cost less than lists of one member.
+        for trial in self.changed.values():
+            out.append(_row(trial))
         if self.experiment_changed:
             out.append(fx.ExperimentChanged())
-        out += [fx.OperationChanged(trial_id) for trial_id in self.woken]
+        for trial_id in self.woken:
+            out.append(fx.OperationChanged(trial_id))
         out += self.rest
         return out
 

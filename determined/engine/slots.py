@@ -12,6 +12,8 @@ import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from determined.domain.ids import ExperimentId, RunId, TrialId
 
 MAX_SLOTLESS_RUNS = 64
@@ -37,8 +39,7 @@ class Request:
         return (self.trial_id, self.run_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """A request and the slots that it gets."""
 
     request: Request
@@ -131,7 +132,7 @@ class SlotPool:
             heapq.heappop(self._slotless_heap)
             granted.append(self._give(request))
         while (request := self._first(self._heap)) is not None:
-            if self._obstacle(request) is None:
+            if self._fits(request):
                 heapq.heappop(self._heap)
                 granted.append(self._give(request))
             elif self._can_never_fit(request):
@@ -179,6 +180,10 @@ class SlotPool:
             if self._first(share.parked) is None:
                 return
             heapq.heappush(self._heap, heapq.heappop(share.parked))
+
+    def _fits(self, request: Request) -> bool:
+        """Whether a request that wants slots can have them now: it has no ``_obstacle``."""
+        return request.slots <= len(self.free) and not self._is_over_limit(request)
 
     def _can_never_fit(self, request: Request) -> bool:
         return request.slots > self.size

@@ -1,7 +1,8 @@
 """Snapshots of an engine, in parts, so that saving costs what has changed and not what exists.
 
 Parts are bytes in MessagePack: "experiment" for the head, which every snapshot has, and one per trial under its id. A
-part of a trial that is over holds only its request id, which must stay known so that a second Create of it is refused.
+part of a trial that is over holds only its request id, which must stay known so that a second Create of it is refused,
+and its newest checkpoint, from which another trial may be asked to start.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class _Format(msgspec.Struct):
 class _TrialPart(msgspec.Struct):
     request_id: RequestId
     trial: Trial | None
+    checkpoint: str | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -51,7 +53,8 @@ def take(engine: Experiment) -> dict[str, bytes]:
     parts = {HEAD: _encode_head(engine)}
     for trial_id, trial in engine.dirty.items():
         live = engine.trials.get(trial_id)
-        parts[str(trial_id)] = _encode(_TrialPart(trial.request_id, live))
+        checkpoint = engine.last_checkpoints.get(trial_id)
+        parts[str(trial_id)] = _encode(_TrialPart(trial.request_id, live, checkpoint))
     engine.dirty.clear()
     return parts
 
@@ -114,3 +117,5 @@ def _restore_trials(engine: Experiment, parts: Mapping[str, bytes]) -> None:
         engine.index[part.request_id] = trial_id
         if part.trial is not None:
             engine.trials[trial_id] = part.trial
+        elif part.checkpoint is not None:
+            engine.last_checkpoints[trial_id] = part.checkpoint

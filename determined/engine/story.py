@@ -86,11 +86,16 @@ def _ends_the_search(fact: Fact) -> bool:
 
 def _ordered(op: Create | ValidateAfter | Close) -> str:
     if isinstance(op, Create):
-        begin = f", starting from checkpoint {op.checkpoint}" if op.checkpoint else ""
-        return f"the search method created it with {op.hparams}{begin}" + _why(op.reason)
+        return f"the search method created it with {op.hparams}{_source(op)}" + _why(op.reason)
     if isinstance(op, ValidateAfter):
         return f"the search method asked it to train to {op.length} and validate" + _why(op.reason)
     return "the search method closed it" + _why(op.reason)
+
+
+def _source(op: Create) -> str:
+    if op.source_trial is not None:
+        return f", starting from the newest checkpoint of the trial with request id {op.source_trial}"
+    return f", starting from checkpoint {op.checkpoint}" if op.checkpoint else ""
 
 
 def _why(reason: str | None) -> str:

@@ -86,6 +86,10 @@ class Ending(SearchMethod):
         end = self.rule.after_closing()
         return operations if end is None else [*operations, end]
 
+    def on_trial_progress(self, state: SearcherState, request_id: uuid.UUID, units: float) -> None:
+        """The method takes note of it."""
+        self.method.on_trial_progress(state, request_id, units)
+
     def progress(self, state: SearcherState) -> float:
         """The method's."""
         return self.method.progress(state)

@@ -9,8 +9,12 @@ from typing import Any
 
 from determined.domain.events import ExitedReason
 from determined.domain.operations import Close, Create, Operation, ValidateAfter
+from determined.domain.reasons import Reason
 from determined.domain.search_method import SearcherState, SearchMethod
 from determined.methods.draws import Draws
+
+WHOLE = 2**40
+"""Parts in a trial's full length. Whole numbers add up exactly, so that progress neither drifts nor falls."""
 
 
 class PointSearch(SearchMethod):
@@ -18,7 +22,7 @@ class PointSearch(SearchMethod):
 
     State: how many points were started, finished and replaced; how far each started trial has come at best; trials
     whose point turned out to be invalid and is to be replaced.
-    Cost: O(1) per event, but O(trials that have started and not ended) for progress.
+    Cost: O(1) per event, progress included; O(trials that have started and not ended) for a snapshot.
     """
 
     auto_shutdown = True
@@ -32,8 +36,10 @@ class PointSearch(SearchMethod):
         self.started = 0
         self.finished = 0
         self.replaced = 0
-        self.going: dict[uuid.UUID, float] = {}
+        self.parts: dict[uuid.UUID, int] = {}
         self.invalid: set[uuid.UUID] = set()
+        self._sum = 0
+        self._length_reason = Reason("the full length {length}", length=length)
 
     @abc.abstractmethod
     def point(self, index: int) -> Mapping[str, Any]:
@@ -50,7 +56,7 @@ class PointSearch(SearchMethod):
 
     def on_trial_created(self, state: SearcherState, request_id: uuid.UUID) -> list[Operation]:
         """From now on the trial has progress to count."""
-        self.going[request_id] = 0.0
+        self.parts[request_id] = 0
         return []
 
     def on_validation_completed(
@@ -64,13 +70,13 @@ class PointSearch(SearchMethod):
     ) -> list[Operation]:
         """Remember an invalid point until the trial closes."""
         if exited_reason is ExitedReason.INVALID_HP and self.replaces_invalid():
-            self.going.pop(request_id, None)
+            self._forget(request_id)
             self.invalid.add(request_id)
         return []
 
     def on_trial_closed(self, state: SearcherState, request_id: uuid.UUID) -> list[Operation]:
         """The next point, if there is one."""
-        self.going.pop(request_id, None)
+        self._forget(request_id)
         if request_id in self.invalid:
             self.invalid.remove(request_id)
             self.replaced += 1
@@ -78,17 +84,20 @@ class PointSearch(SearchMethod):
             self.finished += 1
         return self._start() if self.started - self.replaced < self.total else []
 
+    def on_trial_progress(self, state: SearcherState, request_id: uuid.UUID, units: float) -> None:
+        """Keep how far the trial has come at best: one that goes back to its checkpoint keeps what it had reached."""
+        before = self.parts.get(request_id)
+        # Written so that NaN changes nothing.
+        if before is not None and units > 0:
+            self.parts[request_id] = now = max(before, int(min(units / self.length, 1.0) * WHOLE))
+            self._sum += now - before
+
     def progress(self, state: SearcherState) -> float:
         """Units trained over units planned; a finished point counts in full, one that is to be replaced not at all.
 
-        A trial that goes back to its checkpoint keeps what it had reached, so progress falls only when the work of a
-        point turns out to be for nothing.
+        It falls only when the work of a point turns out to be for nothing.
         """
-        for request_id, reached in self.going.items():
-            now = min(state.trial_progress.get(request_id, 0.0), float(self.length))
-            if now > reached:
-                self.going[request_id] = now
-        return (self.finished * self.length + sum(self.going.values())) / (self.length * self.total)
+        return (self.finished * WHOLE + self._sum) / (self.total * WHOLE)
 
     def snapshot(self) -> Mapping[str, Any]:
         """Counts, and the trials that have started."""
@@ -96,18 +105,27 @@ class PointSearch(SearchMethod):
             "started": self.started,
             "finished": self.finished,
             "replaced": self.replaced,
-            "going": {str(rid): reached for rid, reached in self.going.items()},
+            "parts": {str(rid): reached for rid, reached in self.parts.items()},
             "invalid": sorted(str(rid) for rid in self.invalid),
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Take up what ``snapshot`` gave."""
         self.started, self.finished, self.replaced = saved["started"], saved["finished"], saved["replaced"]
-        self.going = {uuid.UUID(rid): reached for rid, reached in saved["going"].items()}
+        self.parts = {uuid.UUID(rid): reached for rid, reached in saved["parts"].items()}
+        self._sum = sum(self.parts.values())
         self.invalid = {uuid.UUID(rid) for rid in saved["invalid"]}
+
+    def _forget(self, request_id: uuid.UUID) -> None:
+        self._sum -= self.parts.pop(request_id, 0)
 
     def _start(self) -> list[Operation]:
         index = self.started
         self.started += 1
         request_id = self.draws.request_id(f"trial {index}")
-        return [Create(request_id, self.point(index)), ValidateAfter(request_id, self.length), Close(request_id)]
+        why = Reason("trial {trial} of {trials}", trial=self.started - self.replaced, trials=self.total)
+        return [
+            Create(request_id, self.point(index), reason=why),
+            ValidateAfter(request_id, self.length, self._length_reason),
+            Close(request_id, "it is trained once"),
+        ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from determined.domain.hparams import Space, sample
+from determined.domain.hparams import sample
+from determined.domain.space import SpaceLike, as_space
 from determined.methods.points import PointSearch
 
 
@@ -16,10 +17,10 @@ class RandomSearch(PointSearch):
     """
 
     def __init__(
-        self, space: Space, max_length: int, max_trials: int, *, max_concurrent_trials: int = 16, seed: int = 0
+        self, space: SpaceLike, max_length: int, max_trials: int, *, max_concurrent_trials: int = 16, seed: int = 0
     ) -> None:
         super().__init__(max_length, max_trials, max_concurrent_trials, seed)
-        self.space = space
+        self.space = as_space(space)
 
     def point(self, index: int) -> Mapping[str, Any]:
         """The draw of this index."""

@@ -46,6 +46,8 @@ def operation_to_json(op: Operation) -> dict[str, Any]:
         body: dict[str, Any] = {"requestId": str(op.request_id), "hyperparams": op.hparams}
         if op.checkpoint is not None:
             body["sourceCheckpointUuid"] = op.checkpoint
+        if op.source_trial is not None:
+            body["sourceTrialRequestId"] = str(op.source_trial)
         return {"createTrial": _with_reason(body, op.reason)}
     if isinstance(op, ValidateAfter):
         body = {"requestId": str(op.request_id), "length": str(op.length)}
@@ -73,7 +75,8 @@ def operation_from_json(obj: Any, index: int = 0) -> Operation:
         kind, body = one_of(body, ("validateAfter",), place, _refuse)
     fields = Fields(body, f"{place}.{kind}", _refuse)
     if kind == "createTrial":
-        return Create(fields.request_id(), fields.hparams(), fields.checkpoint(), fields.reason())
+        source = fields.checkpoint()
+        return Create(fields.request_id(), fields.hparams(), source, fields.reason(), fields.source_trial())
     if kind == "validateAfter":
         return ValidateAfter(fields.request_id(), fields.length("length"), fields.reason())
     if kind == "closeTrial":

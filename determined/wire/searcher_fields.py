@@ -52,6 +52,15 @@ class Fields:
         value = self.get("sourceCheckpointUuid")
         return None if value is None else self._uuid_text("sourceCheckpointUuid", value)
 
+    def source_trial(self) -> uuid.UUID | None:
+        """The trial whose newest checkpoint to start from, as the search method named it."""
+        value = self.get("sourceTrialRequestId")
+        if value is None:
+            return None
+        if self.get("sourceCheckpointUuid") is not None:
+            self.wrong("sourceTrialRequestId", "cannot be given together with sourceCheckpointUuid; keep one of them")
+        return uuid.UUID(self._uuid_text("sourceTrialRequestId", value))
+
     def _uuid_text(self, name: str, value: Any) -> str:
         if not isinstance(value, str) or not _UUID.fullmatch(value):
             self.wrong(name, f"must be a UUID like {uuid.UUID(int=7)}, got {show(value)}")

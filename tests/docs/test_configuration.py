@@ -17,9 +17,9 @@ from tests.docs.pages import ROOT, code
 UNKNOWN = "_"
 KNOWN = "known here: "
 DEFAULTS = ConfigDefaults(checkpoint_storage={"type": "shared_fs", "host_path": "/checkpoints"}, name="n", seed=0)
-SEARCHERS = ("custom", "single", "random", "grid", "async_halving", "adaptive_asha")
+SEARCHERS = ("custom", "single", "random", "grid", "async_halving", "adaptive_asha", "hyperband", "pbt", "optuna")
 STORAGES = ("shared_fs", "s3", "gcs", "azure")
-HYPERPARAMETERS = ("const", "int", "double", "log", "categorical")
+HYPERPARAMETERS = ("const", "int", "double", "log", "categorical", "log_double", "log_int", "choice")
 SPANS = code((ROOT / "docs" / "configuration.md").read_text())
 # A section is documented by its fields.
 DOCUMENTED = SPANS | {span.rpartition(".")[0] for span in SPANS}

@@ -63,6 +63,10 @@ class ModelTrial:
     done: tuple[int, int, str] | None = None
     saved: list[tuple[int, int, str]] = field(default_factory=list)
 
+    def newest(self) -> tuple[int, int, str]:
+        """Steps, order, and uuid of what a run of it starts from."""
+        return max(self.saved, default=(0, 0, self.warm))
+
 
 class Model:
     """One experiment, obviously."""
@@ -188,6 +192,9 @@ class Model:
         known = [t.name for t in self.all]
         if running and len(set(names + known)) < len(names + known):
             raise Refused
+        sources = [op.source_trial for op in fact.operations if isinstance(op, Create) and op.source_trial is not None]
+        if running and not set(sources) <= set(known):
+            raise Refused
         if fact.trigger is not None:
             self.answered = fact.trigger
         if running:
@@ -204,7 +211,9 @@ class Model:
             elif isinstance(op, Shutdown):
                 over = op
             elif isinstance(op, Create):
-                self.all.append(ModelTrial(next_id, op.request_id, op.checkpoint or "warm"))
+                parents = [t for t in self.all if t.name == op.source_trial]
+                source = parents[0].newest()[2] if parents else op.checkpoint or "warm"
+                self.all.append(ModelTrial(next_id, op.request_id, source))
                 next_id += 1
             else:
                 for t in self.all:
@@ -235,7 +244,7 @@ class Model:
                 t.runs = t.run.id
                 if t.run.id == 1:
                     self.events.append(TrialCreated(t.name))
-                steps, _, source = max(t.saved, default=(0, 0, t.warm))
+                steps, _, source = t.newest()
                 self.started.append((t.id, t.run.id, source, steps))
                 return
         raise Refused

@@ -37,6 +37,7 @@ flags = st.booleans()
 checkpoints = st.sampled_from([None, str(uuid.UUID(int=99))])
 operation = st.one_of(
     st.builds(Create, names, st.just("{}"), checkpoints),
+    st.builds(Create, names, st.just("{}"), source_trial=names),
     st.builds(ValidateAfter, names, lengths),
     st.builds(ValidateAfter, names, lengths),
     st.builds(Close, names),

@@ -18,6 +18,8 @@ MAX_TEXT = 65_536
 """Descriptions, commands, values of environment variables."""
 MAX_RUNGS = 1_000
 """Rungs of successive halving."""
+MAX_POPULATION = 10_000
+"""Members of a population that train at the same time."""
 MAX_INT32 = 2**31 - 1
 MAX_INT64 = 2**63 - 1
 MIN_INT64 = -(2**63)

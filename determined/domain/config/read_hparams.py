@@ -15,11 +15,14 @@ from determined.domain.config.report import Report
 from determined.domain.hparams import (
     MAX_GRID_POINTS,
     Categorical,
+    Choice,
     Const,
     Double,
     Hyperparameter,
     Int,
     Log,
+    LogDouble,
+    LogInt,
     Space,
     grid_size,
 )
@@ -56,7 +59,7 @@ def check_grid(space: Space, report: Report, path: Path) -> None:
     """Report what keeps a space from being searched as a grid."""
     missing = list(_uncounted(space, path))
     for place in missing:
-        report.add((*place, "count"), "is missing; a grid needs it on every int, double and log")
+        report.add((*place, "count"), "is missing; a grid needs it on every range")
     if missing:
         return
     size = grid_size(space)
@@ -65,12 +68,15 @@ def check_grid(space: Space, report: Report, path: Path) -> None:
         report.add(path, f"the grid has {points} points (at most {MAX_GRID_POINTS}); lower some counts")
 
 
-def _uncounted(space: Space, path: Path) -> Iterator[Path]:
-    for name, member in space:
-        if isinstance(member, Space):
-            yield from _uncounted(member, (*path, name))
-        elif isinstance(member, (Int, Double, Log)) and member.count is None:
-            yield (*path, name)
+def _uncounted(member: Hyperparameter, path: Path) -> Iterator[Path]:
+    if isinstance(member, Space):
+        for name, inner in member:
+            yield from _uncounted(inner, (*path, name))
+    elif isinstance(member, Choice):
+        for index, option in enumerate(member.options):
+            yield from _uncounted(option, (*path, "options", index))
+    elif isinstance(member, (Int, Double, Log, LogDouble, LogInt)) and member.count is None:
+        yield path
 
 
 def _read(node: Node) -> Hyperparameter:
@@ -128,6 +134,28 @@ def _log(fields: Fields) -> Hyperparameter:
     return Log(base or 1.0, low, high, count)
 
 
+def _log_double(fields: Fields) -> Hyperparameter:
+    low, high = _range(fields)
+    if "minval" in fields and low <= 0:
+        fields.refuse("minval", f"must be greater than 0, not {low:g}")
+    return LogDouble(low, high, _count(fields))
+
+
+def _log_int(fields: Fields) -> Hyperparameter:
+    low = fields.integer("minval", None, least=1, needed=_BOUND)
+    high = fields.integer("maxval", None, needed=_BOUND)
+    count = _count(fields)
+    _check_order(fields, low, high)
+    return LogInt(1 if low is None else low, 1 if high is None else high, count)
+
+
+def _choice(fields: Fields) -> Hyperparameter:
+    node = fields.find("options", needed="list the options to choose from")
+    if node and node.value == []:
+        node.refuse("is empty; list at least one option")
+    return Choice(tuple(_read(option) for option in node.items()) if node else ())
+
+
 def _range(fields: Fields) -> tuple[float, float]:
     low = fields.number("minval", None, needed=_BOUND)
     high = fields.number("maxval", None, needed=_BOUND)
@@ -159,5 +187,8 @@ _READERS: Mapping[str, Callable[[Fields], Hyperparameter]] = {
     "int": _int,
     "double": _double,
     "log": _log,
+    "log_double": _log_double,
+    "log_int": _log_int,
     "categorical": _categorical,
+    "choice": _choice,
 }

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 
-from determined.domain.config.bounds import MAX_INT32, MAX_RUNGS
+from determined.domain.config.bounds import MAX_INT32, MAX_POPULATION, MAX_RUNGS
 from determined.domain.config.fields import Fields
 from determined.domain.config.node import Node
 from determined.domain.config.searcher import (
@@ -15,6 +15,9 @@ from determined.domain.config.searcher import (
     AsyncHalvingSearch,
     CustomSearch,
     GridSearch,
+    HyperbandSearch,
+    OptunaSearch,
+    PbtSearch,
     RandomSearch,
     Search,
     SearcherConfig,
@@ -127,6 +130,58 @@ def _adaptive_asha(fields: Fields) -> Search:
     )
 
 
+def _hyperband(fields: Fields) -> Search:
+    return HyperbandSearch(
+        _max_length(fields),
+        _max_trials(fields),
+        _divisor(fields),
+        fields.integer("max_rungs", 5, least=1, most=MAX_RUNGS),
+        _concurrency(fields),
+    )
+
+
+def _pbt(fields: Fields) -> Search:
+    max_length = _max_length(fields)
+    size = fields.integer(
+        "population_size", 2, least=2, most=MAX_POPULATION, needed="say how many trials train at a time, e.g. 16"
+    )
+    rounds = fields.integer("num_rounds", 1, least=1, most=MAX_INT32, needed="say how often they are compared, e.g. 10")
+    if "max_length" in fields and rounds > max_length.units:
+        fields.refuse("num_rounds", f"{rounds} rounds do not fit into a max_length of {max_length.units}; use fewer")
+    return PbtSearch(
+        max_length,
+        size,
+        rounds,
+        _share(fields, "truncate_fraction", 0.2, most=0.5),
+        _share(fields, "resample_probability", 0.2, most=1.0),
+        _share(fields, "perturb_factor", 0.2, most=0.99),
+    )
+
+
+def _optuna(fields: Fields) -> Search:
+    divisor = _divisor(fields)
+    node = fields.find("num_rungs")
+    return OptunaSearch(
+        _max_length(fields),
+        _max_trials(fields),
+        fields.name("sampler", "TPESampler"),
+        fields.free("sampler_args"),
+        (node and _rungs(node, divisor)) or 1,
+        divisor,
+        _concurrency(fields),
+        fields.boolean("stop_once", False),
+    )
+
+
+def _share(fields: Fields, name: str, default: float, *, most: float) -> float:
+    node = fields.find(name)
+    value = node and node.number()
+    if node and value is not None and not 0 <= value <= most:
+        node.must_be(f"a number from 0 to {most:g}")
+        return default
+    return default if value is None else value
+
+
 def _max_length(fields: Fields, *, with_unit: bool = False) -> Length:
     node = fields.find("max_length", needed="say how long a trial trains, e.g. {batches: 1000}")
     length = node and node.length()
@@ -184,6 +239,9 @@ _READERS: Mapping[str, Callable[[Fields], Search]] = {
     GridSearch.name: _grid,
     AsyncHalvingSearch.name: _async_halving,
     AdaptiveAshaSearch.name: _adaptive_asha,
+    HyperbandSearch.name: _hyperband,
+    PbtSearch.name: _pbt,
+    OptunaSearch.name: _optuna,
 }
 _METHODS: tuple[type[Search], ...] = (
     CustomSearch,
@@ -192,4 +250,7 @@ _METHODS: tuple[type[Search], ...] = (
     GridSearch,
     AsyncHalvingSearch,
     AdaptiveAshaSearch,
+    HyperbandSearch,
+    PbtSearch,
+    OptunaSearch,
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from determined.domain.lengths import Length, Unit
@@ -74,7 +75,57 @@ class AdaptiveAshaSearch:
     stop_once: bool = False
 
 
-Search = CustomSearch | SingleSearch | RandomSearch | GridSearch | AsyncHalvingSearch | AdaptiveAshaSearch
+@dataclass(frozen=True, slots=True)
+class HyperbandSearch:
+    """All brackets of asynchronous successive halving, from the most rungs to one."""
+
+    name: ClassVar[str] = "hyperband"
+    max_length: Length
+    max_trials: int
+    divisor: float = 4
+    max_rungs: int = 5
+    max_concurrent_trials: int = DEFAULT_CONCURRENCY
+
+
+@dataclass(frozen=True, slots=True)
+class PbtSearch:
+    """Population-based training: after each round the worst members go on as copies of the best, slightly changed."""
+
+    name: ClassVar[str] = "pbt"
+    max_length: Length
+    population_size: int
+    num_rounds: int
+    truncate_fraction: float = 0.2
+    resample_probability: float = 0.2
+    perturb_factor: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class OptunaSearch:
+    """Points from a sampler of Optuna; with more than one rung, successive halving stops trials early."""
+
+    name: ClassVar[str] = "optuna"
+    max_length: Length
+    max_trials: int
+    sampler: str = "TPESampler"
+    sampler_args: Mapping[str, Any] = field(default_factory=dict)
+    num_rungs: int = 1
+    divisor: float = 4
+    max_concurrent_trials: int = DEFAULT_CONCURRENCY
+    stop_once: bool = False
+
+
+Search = (
+    CustomSearch
+    | SingleSearch
+    | RandomSearch
+    | GridSearch
+    | AsyncHalvingSearch
+    | AdaptiveAshaSearch
+    | HyperbandSearch
+    | PbtSearch
+    | OptunaSearch
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +159,15 @@ class SearcherConfig:
 
     @property
     def max_trials(self) -> int | None:
-        """How many trials there will be; None when the section alone does not say it (``custom``, ``grid``)."""
-        if isinstance(self.method, (CustomSearch, GridSearch)):
+        """How many trials there will be; None when the section does not say it (``custom``, ``grid``, ``pbt``)."""
+        if isinstance(self.method, (CustomSearch, GridSearch, PbtSearch)):
             return None
         return 1 if isinstance(self.method, SingleSearch) else self.method.max_trials
 
     @property
     def max_concurrent_trials(self) -> int | None:
         """How many trials may be open at once, 0 for no limit; None when the method has no such setting."""
-        if isinstance(self.method, (CustomSearch, SingleSearch)):
+        if isinstance(self.method, (CustomSearch, SingleSearch, PbtSearch)):
             return None
         return self.method.max_concurrent_trials
 

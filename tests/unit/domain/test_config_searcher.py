@@ -11,6 +11,8 @@ from determined.domain.config import (
     ConfigDefaults,
     CustomSearch,
     GridSearch,
+    HyperbandSearch,
+    PbtSearch,
     RandomSearch,
     SearcherConfig,
     SingleSearch,
@@ -69,6 +71,21 @@ def problems(section: str, hyperparameters: str = "{}") -> dict[str, str]:
             AdaptiveAshaSearch(BATCHES, 9, (3, 1), "conservative", 3, 4, 0, True),
         ),
         ("{name: single, max_length: 100, max_trials: null}", SingleSearch(Length(100))),
+        ("{name: hyperband, max_length: 100, max_trials: 9}", HyperbandSearch(Length(100), 9, 4, 5, 16)),
+        (
+            "{name: hyperband, max_length: {batches: 100}, max_trials: 9, divisor: 3, max_rungs: 4, "
+            "max_concurrent_trials: 0}",
+            HyperbandSearch(BATCHES, 9, 3, 4, 0),
+        ),
+        (
+            "{name: pbt, max_length: {batches: 100}, population_size: 8, num_rounds: 10}",
+            PbtSearch(BATCHES, 8, 10, 0.2, 0.2, 0.2),
+        ),
+        (
+            "{name: pbt, max_length: 100, population_size: 8, num_rounds: 100, truncate_fraction: 0.5, "
+            "resample_probability: 1, perturb_factor: 0}",
+            PbtSearch(Length(100), 8, 100, 0.5, 1, 0),
+        ),
     ],
 )
 def test_each_search_method_is_read_with_its_defaults(section: str, method: Any) -> None:
@@ -93,6 +110,8 @@ def test_what_all_have_is_read() -> None:
         ("{name: single, max_length: {epochs: 2}}", Unit.EPOCHS, Length(2, Unit.EPOCHS), 1, None),
         ("{name: grid, max_length: 2}", None, Length(2), None, 16),
         ("{name: random, max_length: 2, max_trials: 3}", None, Length(2), 3, 16),
+        ("{name: hyperband, max_length: 2, max_trials: 3}", None, Length(2), 3, 16),
+        ("{name: pbt, max_length: 2, population_size: 3, num_rounds: 1}", None, Length(2), None, None),
     ],
 )
 def test_common_questions_have_answers_for_every_method(
@@ -190,6 +209,39 @@ def test_the_complete_section_has_unit_for_custom_only() -> None:
             "from 1",
         ),
         ("{name: adaptive_asha, max_length: 5, max_trials: 4, num_rungs: 3}", "searcher.num_rungs", "async_halving"),
+        ("{name: hyperband, max_length: 5}", "searcher.max_trials", "missing"),
+        ("{name: hyperband, max_length: 5, max_trials: 4, divisor: 0.5}", "searcher.divisor", "greater than 1"),
+        ("{name: hyperband, max_length: 5, max_trials: 4, max_rungs: 0}", "searcher.max_rungs", "from 1"),
+        (
+            "{name: hyperband, max_length: 5, max_trials: 4, stop_once: true}",
+            "searcher.stop_once",
+            "async_halving, adaptive_asha",
+        ),
+        ("{name: pbt, max_length: 5, num_rounds: 4}", "searcher.population_size", "how many trials train at a time"),
+        ("{name: pbt, max_length: 5, population_size: 4}", "searcher.num_rounds", "missing"),
+        ("{name: pbt, population_size: 4, num_rounds: 4}", "searcher.max_length", "missing"),
+        ("{name: pbt, max_length: 5, population_size: 1, num_rounds: 4}", "searcher.population_size", "from 2"),
+        ("{name: pbt, max_length: 5, population_size: 4, num_rounds: 6}", "searcher.num_rounds", "do not fit"),
+        (
+            "{name: pbt, max_length: 5, population_size: 4, num_rounds: 5, truncate_fraction: 0.51}",
+            "searcher.truncate_fraction",
+            "a number from 0 to 0.5, not 0.51",
+        ),
+        (
+            "{name: pbt, max_length: 5, population_size: 4, num_rounds: 5, resample_probability: -0.1}",
+            "searcher.resample_probability",
+            "from 0 to 1",
+        ),
+        (
+            "{name: pbt, max_length: 5, population_size: 4, num_rounds: 5, perturb_factor: x}",
+            "searcher.perturb_factor",
+            "a number",
+        ),
+        (
+            "{name: pbt, max_length: 5, population_size: 4, num_rounds: 5, max_concurrent_trials: 5}",
+            "searcher.max_concurrent_trials",
+            "not of pbt",
+        ),
         ("{name: adaptive_asha, max_length: 5, max_trials: 4, stop_once: 1}", "searcher.stop_once", "true or false"),
     ],
 )

@@ -44,6 +44,8 @@ def test_text_that_is_no_object_of_finite_numbers_is_refused(text: str) -> None:
         (lambda: Create("no uuid", {}), TypeError, "request_id must be a uuid.UUID, got str"),  # type: ignore[arg-type]
         (lambda: Create(RID, [1]), TypeError, "hparams must be a mapping, got list"),  # type: ignore[arg-type]
         (lambda: Create(RID, {"x": float("nan")}), ValueError, "JSON compliant"),
+        (lambda: Create(RID, {}, source_trial="a"), TypeError, "source_trial must be a uuid.UUID, got str"),  # type: ignore[arg-type]
+        (lambda: Create(RID, {}, "c1", source_trial=RID), ValueError, "not from both; give one"),
         (lambda: ValidateAfter("no", 1), TypeError, "request_id"),  # type: ignore[arg-type]
         (lambda: ValidateAfter(RID, 1.5), TypeError, "length must be an integer, got 1.5"),  # type: ignore[arg-type]
         (lambda: ValidateAfter(RID, True), TypeError, "length must be an integer, got True"),

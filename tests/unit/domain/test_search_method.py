@@ -85,6 +85,17 @@ def test_progress_of_a_trial_is_kept_and_answered_without_a_handler() -> None:
     assert state.trial_progress == {RID: 40.0}
 
 
+def test_a_method_may_take_note_of_the_progress_of_a_trial_before_it_is_asked_for_its_own() -> None:
+    class Noting(Told):
+        def on_trial_progress(self, state: SearcherState, request_id: uuid.UUID, units: float) -> None:
+            self.heard.append((request_id, units, state.trial_progress[request_id]))
+            self.value = units / 80
+
+    method = Noting()
+    assert dispatch(method, SearcherState(), TrialProgress(RID, 40.0)) == [Progress(0.5)]
+    assert method.heard == [(RID, 40.0, 40.0)]
+
+
 def test_the_state_remembers_failures_and_forgets_the_progress_of_invalid_points() -> None:
     state = SearcherState()
     dispatch(Told(), state, TrialCreated(RID))

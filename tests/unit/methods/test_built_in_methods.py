@@ -5,14 +5,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+import yaml
 
 from determined.domain.config import ConfigDefaults, parse_config
-from determined.domain.events import ExitCause
+from determined.domain.events import ExitCause, ExitedReason
 from determined.domain.hparams import Categorical, Double, Int, Space
-from determined.domain.operations import Shutdown
-from determined.domain.search_method import SearchMethod
+from determined.domain.operations import Create, Shutdown
+from determined.domain.search_method import SearcherState, SearchMethod
 from determined.errors import InvalidConfig
+from determined.methods.adaptive_asha import AdaptiveASHASearch
+from determined.methods.async_halving import AsyncHalvingSearch
+from determined.methods.brackets import BracketSearch
 from determined.methods.grid import GridSearch
+from determined.methods.halving import Plan
+from determined.methods.hyperband import HyperbandSearch
+from determined.methods.pbt import PBTSearch
 from determined.methods.random import RandomSearch
 from determined.methods.registry import HOSTED, make_method
 from determined.methods.single import SingleSearch
@@ -67,6 +74,22 @@ def test_the_seed_decides_the_points_of_a_random_search() -> None:
     assert len({h["lr"] for h in first}) == 6
 
 
+def test_progress_counts_the_farthest_that_each_trial_at_work_has_come() -> None:
+    method, state = random_search(max_trials=2), SearcherState()
+    first, second = (op.request_id for op in method.initial_operations(state) if isinstance(op, Create))
+    for trial in (first, second):
+        method.on_trial_created(state, trial)
+    progress = []
+    for units in (5.0, 2.0, float("nan"), -1.0, 7.5, 99.0):
+        method.on_trial_progress(state, first, units)
+        progress.append(method.progress(state))
+    assert progress == [0.25, 0.25, 0.25, 0.25, 0.375, 0.5]
+    method.on_trial_progress(state, second, 5.0)
+    method.on_trial_exited_early(state, first, ExitedReason.INVALID_HP)
+    method.on_trial_progress(state, first, 9.0)
+    assert method.progress(state) == 0.25
+
+
 def test_an_invalid_point_of_a_random_search_is_replaced() -> None:
     search = SmallSearch(random_search, only({0, 3}, ExitCause.INVALID_HP)).run()
     assert len(search.hparams) == 8
@@ -103,6 +126,10 @@ def test_a_search_whose_trials_were_all_killed_ends_as_cancelled() -> None:
         ({"name": "single", "max_length": 10}, SingleSearch),
         ({"name": "random", "max_length": 10, "max_trials": 3}, RandomSearch),
         ({"name": "grid", "max_length": 10}, GridSearch),
+        ({"name": "async_halving", "max_length": {"batches": 10}, "max_trials": 3, "num_rungs": 2}, AsyncHalvingSearch),
+        ({"name": "adaptive_asha", "max_length": 10, "max_trials": 3}, AdaptiveASHASearch),
+        ({"name": "hyperband", "max_length": 10, "max_trials": 3}, HyperbandSearch),
+        ({"name": "pbt", "max_length": 10, "population_size": 4, "num_rounds": 2}, PBTSearch),
     ],
 )
 def test_a_configuration_names_its_method(searcher: Mapping[str, Any], kind: type[SearchMethod]) -> None:
@@ -112,10 +139,56 @@ def test_a_configuration_names_its_method(searcher: Mapping[str, Any], kind: typ
 
 
 def test_a_searcher_that_the_master_does_not_host_is_refused_by_name() -> None:
-    with pytest.raises(InvalidConfig, match="'custom' is not available"):
+    with pytest.raises(InvalidConfig, match="'custom' is not a built-in method"):
         make_method(configured({"name": "custom"}))
 
 
 def configured(searcher: Mapping[str, Any]) -> Any:
     source = {"entrypoint": "true", "hyperparameters": {"x": 1}, "searcher": {"metric": "loss", **searcher}}
     return parse_config(source, DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    ("searcher", "expected"),
+    [
+        (
+            "{name: async_halving, max_length: {epochs: 18}, max_trials: 7, num_rungs: 2, divisor: 3, "
+            "max_concurrent_trials: 5, stop_once: true}",
+            [Plan((6, 18), 7, 5, 3, True, False)],
+        ),
+        (
+            "{name: adaptive_asha, max_length: 18, max_trials: 7, bracket_rungs: [1, 2], mode: aggressive, divisor: 3, "
+            "max_rungs: 9, max_concurrent_trials: 3, stop_once: true}",
+            # Weights 3/2 and 1 of 5/2: 4.2 and 2.8 of 7, and 1 is left.
+            [Plan((6, 18), 5, 2, 3, True, False, 0), Plan((18,), 2, 1, 3, True, False, 1)],
+        ),
+        (
+            "{name: hyperband, max_length: 18, max_trials: 7, divisor: 3, max_rungs: 2, max_concurrent_trials: 3}",
+            # n_s = 2/2 * 3 and 2: one each and 3 and 2 of the other 5.
+            [Plan((6, 18), 4, 0, 3, False, False, 0), Plan((18,), 3, 0, 3, False, False, 1)],
+        ),
+    ],
+)
+def test_every_field_of_a_halving_search_reaches_its_method(searcher: str, expected: list[Plan]) -> None:
+    method = make_method(configured({"smaller_is_better": False, **yaml.safe_load(searcher)}))
+    assert isinstance(method, BracketSearch)
+    assert [bracket.plan for bracket in method.brackets] == expected
+    assert method.draws.seed == 1
+
+
+def test_every_field_of_a_population_reaches_its_method() -> None:
+    fields = {"max_length": 18, "population_size": 10, "num_rounds": 3, "truncate_fraction": 0.3}
+    method = make_method(
+        configured(
+            {
+                "name": "pbt",
+                "smaller_is_better": False,
+                **fields,
+                "resample_probability": 0.4,
+                "perturb_factor": 0.5,
+            }
+        )
+    )
+    assert isinstance(method, PBTSearch)
+    assert (method.max_length, method.population_size, method.num_rounds, method.replaced) == (18, 10, 3, 3)
+    assert (method.resample_probability, method.perturb_factor, method.sign, method.draws.seed) == (0.4, 0.5, -1.0, 1)

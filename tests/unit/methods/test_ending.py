@@ -52,6 +52,15 @@ def test_the_last_trial_ends_the_search(early: ExitedReason | None, expected: Sh
     assert method.progress(state) == 1.0
 
 
+def test_progress_of_trials_reaches_the_wrapped_method() -> None:
+    method, state = make(), SearcherState()
+    [trial, _] = created(method.initial_operations(state))
+    method.on_trial_created(state, trial)
+    method.on_trial_progress(state, trial, 5.0)
+    # Half of one of three trials.
+    assert method.progress(state) == 0.5 / 3
+
+
 def test_a_method_is_wrapped_once_and_only_if_it_asks_for_it() -> None:
     method = make()
     assert ending(method) is method

@@ -51,8 +51,10 @@ creates = st.builds(
     st.none() | st.uuids().map(str),
     reasons,
 )
+copies = st.builds(Create, st.uuids(), st.just("{}"), reason=reasons, source_trial=st.uuids())
 operations: st.SearchStrategy[Operation] = st.one_of(
     creates,
+    copies,
     st.builds(ValidateAfter, st.uuids(), lengths, reasons),
     st.builds(Close, st.uuids(), reasons),
     st.builds(Progress, finite),
@@ -112,6 +114,16 @@ def test_whole_and_broken_numbers_keep_their_kind_in_metrics() -> None:
     ("op", "expected"),
     [
         (Create(RID, {"lr": 0.1}), {"createTrial": {"requestId": str(RID), "hyperparams": '{"lr": 0.1}'}}),
+        (
+            Create(RID, "{}", source_trial=uuid.UUID(int=7)),
+            {
+                "createTrial": {
+                    "requestId": str(RID),
+                    "hyperparams": "{}",
+                    "sourceTrialRequestId": "00000000-0000-0000-0000-000000000007",
+                }
+            },
+        ),
         (
             ValidateAfter(RID, 100),
             {"trialOperation": {"validateAfter": {"requestId": str(RID), "length": "100"}}},
@@ -218,6 +230,8 @@ MALFORMED: list[tuple[object, str]] = [
     (create('{"n": "' + "é" * 40_000 + '"}'), "at most 65536 bytes"),
     (create("{}", sourceCheckpointUuid="../../etc"), "createTrial.sourceCheckpointUuid"),
     (create("{}", sourceCheckpointUuid=4), "createTrial.sourceCheckpointUuid"),
+    (create("{}", sourceTrialRequestId="trial 4"), "createTrial.sourceTrialRequestId"),
+    (create("{}", sourceTrialRequestId=str(RID), sourceCheckpointUuid=str(RID)), "keep one of them"),
     (validate_after(None), "validateAfter.length"),
     (validate_after(-1), "validateAfter.length"),
     (validate_after("-1"), "validateAfter.length"),

@@ -1,0 +1,113 @@
+"""What the methods of the successive-halving family share: brackets side by side, and each event to the right one."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from determined.domain.events import ExitedReason
+from determined.domain.hparams import sample
+from determined.domain.operations import Operation
+from determined.domain.search_method import SearcherState, SearchMethod
+from determined.domain.space import SpaceLike, as_space
+from determined.methods.draws import Draws
+from determined.methods.halving import Answer, Bracket, Plan
+from determined.methods.halving_stopping import make_bracket
+
+
+class BracketSearch(SearchMethod):
+    """Runs one or several brackets; a trial belongs to the bracket that started it.
+
+    State: that of the brackets; see ``Bracket``.
+    Cost: that of a bracket, plus O(brackets) per event for the progress, which is the mean of theirs.
+    """
+
+    auto_shutdown = True
+    deterministic = True
+
+    def __init__(self, space: SpaceLike, plans: Sequence[Plan], seed: int) -> None:
+        self.space = as_space(space)
+        self.draws = Draws(seed)
+        self.brackets = [self._bracket(plan) for plan in plans]
+        self.homes: dict[uuid.UUID, Bracket] = {}
+
+    def _bracket(self, plan: Plan) -> Bracket:
+        prefix = "" if plan.number is None else f"bracket {plan.number} "
+        return make_bracket(plan, self._request_ids(prefix), self._points(prefix))
+
+    def _request_ids(self, prefix: str) -> Callable[[int], uuid.UUID]:
+        return lambda number: self.draws.request_id(f"{prefix}trial {number}")
+
+    def _points(self, prefix: str) -> Callable[[int], Mapping[str, Any]]:
+        return lambda number: sample(self.space, self.draws(f"{prefix}point {number}"))
+
+    def next_bracket(self, after: Bracket) -> Bracket | None:
+        """Which bracket gets the place that has become free in one of them; None if no trial is left to start."""
+        return after if after.wants_more else None
+
+    def initial_operations(self, state: SearcherState) -> list[Operation]:
+        """The first trials of each bracket."""
+        operations: list[Operation] = []
+        for bracket in self.brackets:
+            concurrent = min(bracket.plan.concurrent, bracket.plan.max_trials)
+            for _ in range(concurrent):
+                operations += self._start(bracket, f"{concurrent} at a time")
+        return operations
+
+    def on_trial_created(self, state: SearcherState, request_id: uuid.UUID) -> list[Operation]:
+        """Nothing to do."""
+        return []
+
+    def on_validation_completed(
+        self, state: SearcherState, request_id: uuid.UUID, metric: Any, train_length: int
+    ) -> list[Operation]:
+        """A promotion, a new trial, or nothing.
+
+        Raises:
+            InvalidInput: the metric is no number.
+        """
+        bracket = self.homes.get(request_id)
+        return [] if bracket is None else self._fill(bracket, bracket.completed(request_id, metric))
+
+    def on_trial_exited_early(
+        self, state: SearcherState, request_id: uuid.UUID, exited_reason: ExitedReason
+    ) -> list[Operation]:
+        """The same: the trial counts as the worst, or, with invalid hyperparameters, not at all."""
+        bracket = self.homes.get(request_id)
+        if bracket is None:
+            return []
+        first = len(bracket.members)
+        answer = bracket.exited(request_id, exited_reason)
+        for member in bracket.members[first:]:
+            self.homes[member.request_id] = bracket
+        return self._fill(bracket, answer)
+
+    def on_trial_closed(self, state: SearcherState, request_id: uuid.UUID) -> list[Operation]:
+        """The last that is heard of a trial."""
+        bracket = self.homes.pop(request_id, None)
+        return [] if bracket is None else self._fill(bracket, bracket.closed(request_id))
+
+    def progress(self, state: SearcherState) -> float:
+        """The mean of the brackets' progress."""
+        return sum(bracket.progress for bracket in self.brackets) / len(self.brackets)
+
+    def snapshot(self) -> Mapping[str, Any]:
+        """The state of each bracket."""
+        return {"brackets": [bracket.snapshot() for bracket in self.brackets]}
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Take up what ``snapshot`` gave."""
+        for bracket, state in zip(self.brackets, saved["brackets"], strict=True):
+            bracket.restore(state)
+            self.homes.update(dict.fromkeys(bracket.live, bracket))
+
+    def _fill(self, bracket: Bracket, answer: Answer) -> list[Operation]:
+        operations, cause = answer
+        chosen = self.next_bracket(bracket) if cause else None
+        return operations if chosen is None else operations + self._start(chosen, cause)
+
+    def _start(self, bracket: Bracket, cause: str) -> list[Operation]:
+        operations = bracket.start(cause)
+        self.homes[bracket.members[-1].request_id] = bracket
+        return operations

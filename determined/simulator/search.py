@@ -1,0 +1,127 @@
+"""The deciding side of a simulation: the real engine, the search method, and what the two say to each other."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from determined.domain import facts
+from determined.domain.events import SearcherEvent, TrialProgress
+from determined.domain.facts import Fact
+from determined.domain.ids import ExperimentId, TrialId
+from determined.domain.operations import Operation, Progress
+from determined.domain.search_method import SearcherState, SearchMethod, dispatch
+from determined.engine import effects as fx
+from determined.engine.experiment import Experiment, Settings
+from determined.methods.ending import ending
+from determined.simulator.result import Decision
+
+EXPERIMENT = ExperimentId(1)
+
+Observer = Callable[[float, SearcherEvent, Sequence[Operation]], None]
+"""Is told each event, when it was heard, and the answer of the search method, before the answer takes effect."""
+Carrier = Callable[[Any], None]
+
+
+class Search:
+    """Takes facts to the engine and events to the method, the way that a search runner and a master do together.
+
+    Every event reaches the method in order and at once, in virtual time. An answer that only tells the progress of the
+    search is posted together with the next one that asks for something: a runner, too, posts one answer for all events
+    that it has fetched.
+
+    Attributes:
+        carriers: who carries out effects, by their type; effects without one concern nobody.
+        created: trials that the engine has accepted; kept by the carrier of ``TrialAdded``.
+        decisions: everything that the method asked for, except progress.
+    """
+
+    def __init__(
+        self,
+        method: SearchMethod,
+        settings: Settings,
+        carriers: Mapping[type[Any], Carrier],
+        observer: Observer | None,
+        keep_decisions: bool,
+    ) -> None:
+        self.method = ending(method)
+        self.engine = Experiment(settings)
+        self.state = SearcherState()
+        self.state.experiment_id = settings.experiment_id
+        self.state.last_event_id = 0
+        self.carriers = carriers
+        self.observer = observer
+        self.keep_decisions = keep_decisions
+        self.created = 0
+        self.events: Counter[type[SearcherEvent]] = Counter()
+        self.operations: Counter[type[Operation]] = Counter()
+        self.decisions: list[Decision] = []
+        self._queue: deque[fx.EventEnqueued] = deque()
+        self._unposted: list[Operation] = []
+
+    def tell(self, fact: Fact) -> None:
+        """Hand a fact to the engine, and all that follows from it to the method; reports of progress go elsewhere."""
+        self._handle(fact)
+        while self._queue:
+            self._hear(self._queue.popleft(), fact.at)
+
+    def report(self, fact: facts.ProgressReported) -> None:
+        """The same for a report of progress, which is most of what a simulation does."""
+        for effect in self.engine.handle(fact):
+            if type(effect) is fx.EventEnqueued:
+                event = effect.event
+                self._unposted = answer = dispatch(self.method, self.state, event)
+                self.state.last_event_id = effect.event_id
+                if self.observer is not None:
+                    self.observer(fact.at, event, answer)
+
+    def flush(self, at: float) -> None:
+        """Post what has not been posted."""
+        if self.state.last_event_id > self.engine.answered:
+            self._post(self._unposted, at)
+
+    def counts(self) -> tuple[dict[str, int], dict[str, int]]:
+        """How many events the method has heard, and how many operations it gave, by their names."""
+        heard, given = Counter(self.events), Counter(self.operations)
+        # Reports are not counted one by one: each is one event, and one operation.
+        heard[TrialProgress] = self.state.last_event_id - self.events.total()
+        given[Progress] += heard[TrialProgress]
+        named = [{kind.__name__: number for kind, number in counter.items() if number} for counter in (heard, given)]
+        return named[0], named[1]
+
+    def _hear(self, queued: fx.EventEnqueued, at: float) -> None:
+        event = queued.event
+        answer = dispatch(self.method, self.state, event)
+        self.state.last_event_id = queued.event_id
+        self.events[type(event)] += 1
+        asks = False
+        for op in answer:
+            kind = type(op)
+            self.operations[kind] += 1
+            if kind is not Progress:
+                asks = True
+                if self.keep_decisions:
+                    self.decisions.append(Decision(at, queued.event_id, op))
+        if self.observer is not None:
+            self.observer(at, event, answer)
+        if asks:
+            self._post([*self._unposted, *answer], at)
+        elif answer:
+            self._unposted = answer
+
+    def _post(self, operations: Sequence[Operation], at: float) -> None:
+        self._unposted = []
+        first = TrialId(self.created + 1)
+        trigger = self.state.last_event_id
+        self._handle(facts.OperationsPosted(at=at, operations=tuple(operations), trigger=trigger, first_trial_id=first))
+
+    def _handle(self, fact: Fact) -> None:
+        carriers = self.carriers
+        for effect in self.engine.handle(fact):
+            if type(effect) is fx.EventEnqueued:
+                self._queue.append(effect)
+                continue
+            carry = carriers.get(type(effect))
+            if carry is not None:
+                carry(effect)

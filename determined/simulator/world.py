@@ -1,0 +1,263 @@
+"""The world of a simulation: a virtual clock, and what becomes of the things that the engine asks for."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from determined.domain import facts
+from determined.domain.ids import TrialId
+from determined.domain.search_method import SearchMethod
+from determined.domain.states import ExperimentState, TrialState
+from determined.engine import effects as fx
+from determined.engine.experiment import Settings
+from determined.simulator import jobs
+from determined.simulator.model import Capacity, CurveFunction, Limits, TrialModel
+from determined.simulator.process import NEVER, Act, Process, read_checkpoint_id
+from determined.simulator.result import Best
+from determined.simulator.search import Observer, Search
+from determined.simulator.workers import Workers
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a simulation is made of, beside the method."""
+
+    settings: Settings
+    curve: CurveFunction
+    capacity: Capacity
+    model: TrialModel
+    limits: Limits
+    seed: int
+    smaller_is_better: bool
+    max_slots: int | None = None
+    observer: Observer | None = None
+    keep_decisions: bool = True
+
+
+class World:
+    """A simulation at work.
+
+    Attributes:
+        search: engine and method; ``tell`` takes a fact there.
+        processes: every trial, by id.
+        best: improvements so far.
+        now: virtual time.
+        ended: how it ended, "" while it goes on.
+        units, reports: so far.
+    """
+
+    def __init__(self, method: SearchMethod, plan: Plan) -> None:
+        self.plan = plan
+        self.model = plan.model
+        self.hazards = jobs.Hazards(plan.model, random.Random(plan.seed))
+        self.workers = Workers(plan.capacity.most, plan.settings.slots_per_trial, plan.max_slots)
+        self.search = Search(method, plan.settings, self._carriers(), plan.observer, plan.keep_decisions)
+        self.tell = self.search.tell
+        limits = plan.limits
+        self._max_units, self._max_trials = _limit(limits.max_units), _limit(limits.max_trials)
+        self._max_events = _limit(limits.max_events)
+        self.processes: dict[TrialId, Process] = {}
+        self.best: list[Best] = []
+        self.now = 0.0
+        self.ended = ""
+        self.units = 0.0
+        self.reports = 0
+        self._woken: list[Process] = []
+        self._heap: list[tuple[float, int, Process | None]] = []
+        self._entries = 0
+
+    def run(self) -> None:
+        """From the start of the search to its end."""
+        for at, _ in self.plan.capacity.steps[1:]:
+            self._enter(at, None)
+        self._set_capacity()
+        self.tell(facts.ExperimentCreated(at=0.0, active=True))
+        self._settle()
+        self._check_limits()
+        while not self.ended and self._heap:
+            self._take_reports()
+            if not self.ended:
+                self._take_entry()
+        self.ended = self.ended or "stalled"
+        self.search.flush(self.now)
+        for process in self.processes.values():
+            process.end_work(self.now)
+
+    def schedule(self, process: Process, act: Act, at: float) -> None:
+        """The next thing that happens to a process; what was to happen does not."""
+        process.act, process.due = act, self._enter(at, process)
+
+    # The clock
+
+    def _enter(self, at: float, process: Process | None) -> int:
+        self._entries += 1
+        heapq.heappush(self._heap, (at, self._entries, process))
+        return self._entries
+
+    def _take_reports(self) -> None:
+        """Take reports of progress off the clock, as long as nothing else comes first.
+
+        Nearly all entries are reports, so this is laid out for them: what does not change is looked up once, and an
+        entry takes the place of the one before it.
+        """
+        heap, replace, report, engine = self._heap, heapq.heapreplace, self.search.report, self.search.engine
+        fact, a_report, every = facts.ProgressReported, Act.REPORT, self.model.report_every or math.inf
+        max_time, max_units, max_events = _limit(self.plan.limits.max_time), self._max_units, self._max_events
+        while True:
+            at, number, process = heap[0]
+            if process is not None and process.due != number:
+                return
+            if at > max_time:
+                self.now, self.ended = max_time, "max_time"
+                return
+            if process is None or process.act is not a_report:
+                return
+            self.now = at
+            position = process.next_position
+            trained = position - process.position
+            process.position = position
+            process.units += trained
+            self.units += trained
+            self.reports += 1
+            report(fact(at=at, trial_id=process.trial_id, run_id=process.run_id, units=position))
+            following = position + every
+            if following >= process.order:
+                following = process.order
+                process.act = Act.TRAINED
+            due = process.began + (following - process.base) * process.job_pace
+            if due >= process.fails_at:
+                due, process.act = process.fails_at, Act.FAIL
+            process.next_position = following
+            self._entries += 1
+            process.due = self._entries
+            replace(heap, (due, self._entries, process))
+            if self.units >= max_units or engine.last_event >= max_events:
+                self._check_limits()
+                return
+
+    def _take_entry(self) -> None:
+        """Do what the first entry of the clock is for, unless it is void."""
+        at, number, process = heapq.heappop(self._heap)
+        if process is not None and process.due != number:
+            return
+        self.now = at
+        if process is None:
+            self._set_capacity()
+        else:
+            process.due = 0
+            jobs.ACTS[process.act](self, process)
+        self._settle()
+        self._check_limits()
+
+    def _check_limits(self) -> None:
+        if self.ended:
+            return
+        if self.units >= self._max_units:
+            self.ended = "max_units"
+        elif self.search.created > self._max_trials:
+            self.ended = "max_trials"
+        elif self.search.engine.last_event >= self._max_events:
+            self.ended = "max_events"
+
+    # Workers
+
+    def _settle(self) -> None:
+        """Hand out workers, and let idle processes go on that have been given work, until neither changes anything."""
+        self._grant()
+        while self._woken:
+            woken, self._woken = self._woken, []
+            for process in woken:
+                if process.trial_id in self.workers.idle:
+                    jobs.go_on(self, process)
+            self._grant()
+
+    def _grant(self) -> None:
+        while self.workers.has_news and not self.ended:
+            grants = self.workers.grant()
+            for grant in grants:
+                trial_id, run_id = grant.request.key
+                slots = grant.slot_ids
+                self.tell(
+                    facts.SlotsGranted(at=self.now, trial_id=trial_id, run_id=run_id, slot_ids=slots, agent="simulated")
+                )
+            if not grants and (process := self.workers.idle_one()) is not None:
+                jobs.leave(self, process, 0)
+
+    def _set_capacity(self) -> None:
+        """As many workers as there are now; processes that lose theirs are asked to save and exit."""
+        workers = [number for at, number in self.plan.capacity.steps if at <= self.now][-1]
+        for trial_id, run_id in self.workers.resize(workers):
+            self.tell(facts.PreemptionRequested(at=self.now, trial_id=trial_id, run_id=run_id))
+
+    # What the engine asks for. Nothing here tells the engine anything: it is in the middle of a fact.
+
+    def _carriers(self) -> Mapping[type[Any], Callable[[Any], None]]:
+        return {
+            fx.TrialAdded: self._on_added,
+            fx.TrialChanged: self._on_changed,
+            fx.OperationChanged: self._on_operation_changed,
+            fx.SlotsWanted: lambda e: self.workers.want(e.trial_id, e.run_id, e.slots),
+            fx.SlotsWithdrawn: lambda e: self.workers.pool.withdraw(e.trial_id, e.run_id),
+            fx.RunStart: self._on_start,
+            fx.RunPreempt: lambda e: jobs.order_exit(self, self.processes[e.trial_id], 0),
+            fx.RunKill: lambda e: jobs.order_exit(self, self.processes[e.trial_id], jobs.KILLED),
+            fx.RunEnded: self._on_run_ended,
+            fx.ExperimentEnded: self._on_experiment_ended,
+        }
+
+    def _on_added(self, effect: fx.TrialAdded) -> None:
+        self.search.created += 1
+        hparams = msgspec.json.decode(effect.hparams)
+        inherited = 0.0
+        if effect.warm_start is not None and (found := read_checkpoint_id(effect.warm_start)) is not None:
+            parent = self.processes.get(found[0])
+            inherited = found[1] + (0.0 if parent is None else parent.inherited)
+        pace = self.model.pace(hparams)
+        process = Process(effect.trial_id, effect.request_id, hparams, self.now, pace, inherited)
+        self.processes[effect.trial_id] = process
+
+    def _on_changed(self, effect: fx.TrialChanged) -> None:
+        process = self.processes[effect.trial_id]
+        process.restarts = effect.restarts
+        if effect.state.is_terminal:
+            process.ended = self.now
+            process.outcome = process.outcome or _OUTCOMES[effect.state]
+
+    def _on_operation_changed(self, effect: fx.OperationChanged) -> None:
+        process = self.workers.idle.get(effect.trial_id)
+        if process is not None:
+            self._woken.append(process)
+
+    def _on_start(self, effect: fx.RunStart) -> None:
+        process = self.processes[effect.trial_id]
+        process.run_id = effect.run_id
+        process.position = float(process.saved)
+        process.begin_work(self.now)
+        if process.started is None:
+            process.started = self.now
+        self.schedule(process, Act.START, self.now + self.model.start_time)
+
+    def _on_run_ended(self, effect: fx.RunEnded) -> None:
+        process = self.processes[effect.trial_id]
+        process.end_work(self.now)
+        process.due = 0
+        process.losses += effect.code is None
+        self.workers.release(effect.trial_id, effect.run_id)
+
+    def _on_experiment_ended(self, effect: fx.ExperimentEnded) -> None:
+        self.ended = effect.state.value.lower()
+        self.search.state.experiment_completed = effect.state is ExperimentState.COMPLETED
+
+
+_OUTCOMES = {TrialState.COMPLETED: "completed", TrialState.CANCELED: "canceled", TrialState.ERROR: "errored"}
+
+
+def _limit(value: float | None) -> float:
+    return NEVER if value is None else value
