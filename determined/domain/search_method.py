@@ -93,7 +93,8 @@ class SearchMethod(abc.ABC):
         auto_shutdown: the search is ended for the method when every trial that it created is over, so it need not
             return ``Shutdown`` itself: as failed if all trials failed, as cancelled if all were stopped by somebody.
         deterministic: the same events always get the same answers from a new method that was made with the same
-            arguments. Its state then need not be written at each step: it can be found again from the events.
+            arguments. Its state then need not be written at each step: it can be found again from the events. Such a
+            method need not say how it is saved at all; its search is then resumed from the first event.
     """
 
     auto_shutdown: bool = False

@@ -14,8 +14,9 @@ from pathlib import Path
 import msgspec
 
 from determined import files
+from determined.domain import search_method as contract
 from determined.domain.events import SearcherEvent
-from determined.domain.search_method import SearcherState, apply_event
+from determined.domain.search_method import SearcherState, apply_event, dispatch
 from determined.errors import CorruptState, InvalidInput
 from determined.searcher.event import QueuedEvent
 from determined.wire.searcher import Inactive, event_from_json
@@ -44,7 +45,7 @@ class EventLog:
 
     def append(self, events: Iterable[QueuedEvent]) -> None:
         """Add events; on disk when this returns."""
-        data = b"".join(json.dumps(e.to_json(), separators=(",", ":")).encode() + b"\n" for e in events)
+        data = lines_of(events)
         if data:
             files.append(self.path, self._length, data, "runner.events.append")
             self._take(data)
@@ -71,6 +72,11 @@ class EventLog:
         self._length += len(data)
 
 
+def lines_of(events: Iterable[QueuedEvent]) -> bytes:
+    """Events as a log holds them."""
+    return b"".join(json.dumps(e.to_json(), separators=(",", ":")).encode() + b"\n" for e in events)
+
+
 def fold(state: SearcherState, data: bytes, name: str) -> None:
     """Apply recorded events to a state, in order.
 
@@ -95,6 +101,22 @@ def read_events(data: bytes, name: str) -> Iterator[tuple[int, SearcherEvent]]:
             raise CorruptState(f"{name}, line {number}: {e}") from e
         if not isinstance(event, Inactive):
             yield event_id, event
+
+
+def hear_again(method: contract.SearchMethod, data: bytes, name: str) -> SearcherState:
+    """Hand recorded events to a newly made method, as if they came now.
+
+    Returns:
+        The searcher state after them.
+    Raises:
+        CorruptState: a line is no event.
+        Exception: whatever the method raises.
+    """
+    state = SearcherState()
+    for event_id, event in read_events(data, name):
+        dispatch(method, state, event)
+        state.last_event_id = event_id
+    return state
 
 
 def read_part(folder: Path, part: Part) -> bytes:

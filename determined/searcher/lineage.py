@@ -2,7 +2,8 @@
 
 Both lie beside the generations and are written anew only when the log has outgrown them, so that a save costs the same
 however long the search is. The base holds the searcher state and, for a method that calls itself deterministic, the
-method's state too: such a method is brought up to date by handing it the logged events again.
+method's state too: such a method is brought up to date by handing it the logged events again. One that does not say how
+it is saved never gets a base: its log goes back to the first event.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from determined.errors import CorruptState
 from determined.searcher.event import QueuedEvent
 from determined.searcher.event_log import EventLog, Part, read_events, read_part
 from determined.searcher.generation import Manifest, inventory
-from determined.searcher.method import load_from, save_into
+from determined.searcher.method import is_found_from_events, load_from, save_into
 from determined.wire.searcher import operations_digest
 
 _COMPACT_BYTES = 4 * 2**20
@@ -53,7 +54,8 @@ class Lineage:
     def record(self, method: contract.SearchMethod, state: SearcherState, events: Sequence[QueuedEvent]) -> EventLog:
         """Put events on the disk; ``method`` and ``state`` have handled them."""
         is_deterministic = method.deterministic
-        if self.log is not None and (self.method is not None) == is_deterministic and self.log.length <= self._limit():
+        is_same_kind = self.log is not None and (self.method is not None) == is_deterministic
+        if self.log is not None and is_same_kind and (self.log.length <= self._limit() or is_found_from_events(method)):
             self.log.append(events)
             return self.log
         last = state.last_event_id

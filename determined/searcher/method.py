@@ -76,6 +76,23 @@ class SearchMethod(contract.SearchMethod):
         return state, experiment_id
 
 
+def saves_itself(method: contract.SearchMethod) -> bool:
+    """Whether a method says how its state is saved, in any of the ways there are."""
+    if isinstance(method, Ending):
+        return saves_itself(method.method)
+    kind, base = type(method), SearchMethod
+    if kind.snapshot is not contract.SearchMethod.snapshot:
+        return True
+    return isinstance(method, base) and (
+        kind.save is not base.save or kind.save_method_state is not base.save_method_state  # type: ignore[attr-defined]
+    )
+
+
+def is_found_from_events(method: contract.SearchMethod) -> bool:
+    """Whether the events are all that is needed to have a method again: it is deterministic, and cannot be saved."""
+    return method.deterministic and not saves_itself(method)
+
+
 def write_state(folder: Path, state: SearcherState, experiment_id: int) -> None:
     """Write a searcher state into a folder."""
     described = {**state.to_dict(), "experimentId": experiment_id}

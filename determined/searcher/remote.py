@@ -12,15 +12,18 @@ from determined.domain import search_method as contract
 from determined.domain.operations import Operation
 from determined.errors import CorruptState, FailedPrecondition
 from determined.searcher import generation, link, submit
+from determined.searcher.event_log import hear_again, lines_of
 from determined.searcher.generation import MANIFEST
 from determined.searcher.legacy import is_legacy, read_legacy
-from determined.searcher.method import load_from, read_state, save_whole
+from determined.searcher.method import is_found_from_events, load_from, read_state, save_whole
 from determined.searcher.runner import SearchRunner
 
 if TYPE_CHECKING:
     from determined.common.api.session import Session
     from determined.core import Context
 
+HISTORY = "events.jsonl"
+"""In a checkpoint: all events, for a method that is found again from them and says nothing of how it is saved."""
 logger = logging.getLogger("determined.searcher")
 
 
@@ -49,6 +52,7 @@ class RemoteSearchRunner(SearchRunner):
             )
         self.info = info
         self.latest_checkpoint = info.latest_checkpoint
+        self._history = b""
 
     def run(
         self,
@@ -101,16 +105,25 @@ class RemoteSearchRunner(SearchRunner):
                         f"checkpoint {storage_id} of this trial cannot be resumed from: {e}. Start a new search."
                     ) from e
                 self.state, experiment_id = read_state(path)
-            load_from(self.search_method, path)
+            history = path / HISTORY
+            if is_found_from_events(self.search_method) and history.exists():
+                self._history = history.read_bytes()
+                hear_again(self.search_method, self._history, HISTORY)
+            else:
+                load_from(self.search_method, path)
         return experiment_id, operations
 
     def save_state(self, experiment_id: int, operations: list[Operation]) -> None:
         """Save state, method and operations as a checkpoint of this trial."""
         last = self.state.last_event_id
+        if is_found_from_events(self.search_method):
+            self._history += lines_of(self._unsaved)
         with self.context.checkpoint.store_path({"steps_completed": last}) as (stored, _):
             path = Path(stored)
             with files.action("runner.state.method"):
                 save_whole(self.search_method, self.state, path, experiment_id)
+            if self._history:
+                files.write_file(path / HISTORY, self._history, "runner.state.history", sync=False)
             generation.seal(path, experiment_id, last, operations)
 
     def _client_key(self) -> str:

@@ -124,6 +124,7 @@ class SearchStore:
             folder, _ = self._kept.pop()
             self._set_aside(folder, "refused")
             self._point_to(self._kept[-1][1].last_event_id)
+            # Nothing is saved before the search is loaded again; if it were, it would need a base of its own.
             self._lineage.log = None
 
     def _load_one(self, folder: Path) -> tuple[SearcherState, list[Operation], Manifest | None]:

@@ -93,7 +93,8 @@ class RecordedTrials(SearchMethod):
         Raises:
             InvalidInput: it was not recorded so far, and extrapolation is refused.
         """
-        curve = self.curves[hparams[NUMBER] % len(self.curves)]
+        number: int = hparams[NUMBER]
+        curve = self.curves[number]
         at = bisect.bisect_left(curve.lengths, length)
         if at == len(curve.lengths):
             return self._beyond(curve, length)
@@ -161,7 +162,8 @@ class RecordedTrials(SearchMethod):
         self._created += 1
         curve = self.curves[number]
         self._curve_of[op.request_id] = (curve, is_again)
-        return Create(op.request_id, {**curve.hparams, NUMBER: number}, op.checkpoint, op.reason)
+        # Checkpoints are not recorded: a copy of another trial follows the curve of a recorded one, like all others.
+        return Create(op.request_id, {**curve.hparams, NUMBER: number}, reason=op.reason)
 
     def _note(self, request_id: uuid.UUID, length: int) -> None:
         curve, is_again = self._curve_of[request_id]

@@ -1,6 +1,6 @@
 """Runs searches for tests, each in a forked process that can be made to die at a chosen step.
 
-One JSON object a line on standard input: ``{"dir", "url", "trials", "deterministic", "crash_at"}``, where a folder
+One JSON object a line on standard input: ``{"dir", "url", "trials", "kind", "crash_at"}``, where a folder
 that describes a task means a runner that is a trial itself; one JSON object a line comes back: ``{"code", "steps"}``,
 the exit code and the names of the steps that were passed.
 """
@@ -80,11 +80,24 @@ class Halving(searcher.SearchMethod):
         self.metrics, self.heard, self.rounds = json.loads((path / "mine" / "metrics.json").read_text())
 
 
+class Unsaved(Halving):
+    """The same, but it does not say how it is saved."""
+
+    save_method_state = searcher.SearchMethod.save_method_state
+    load_method_state = searcher.SearchMethod.load_method_state
+
+
+def make_method(trials: int, kind: str) -> Halving:
+    """A method of a kind: plain, deterministic, or unsaved, which is deterministic too."""
+    made = Unsaved if kind == "unsaved" else Halving
+    return made(trials, kind != "plain")
+
+
 class LocalRunner(searcher.LocalSearchRunner):
     """Talks to the test's master directly."""
 
-    def __init__(self, folder: Path, url: str, trials: int, deterministic: bool) -> None:
-        super().__init__(Halving(trials, deterministic), folder)
+    def __init__(self, folder: Path, url: str, trials: int, kind: str) -> None:
+        super().__init__(make_method(trials, kind), folder)
         self._session = Session(url)
 
     def _open_session(self) -> Session:
@@ -97,8 +110,8 @@ class LocalRunner(searcher.LocalSearchRunner):
 class RemoteRunner(searcher.RemoteSearchRunner):
     """The same inside a trial, whose calls to the master are the real ones."""
 
-    def __init__(self, context: core.Context, url: str, trials: int) -> None:
-        super().__init__(Halving(trials, False), context)
+    def __init__(self, context: core.Context, url: str, trials: int, kind: str) -> None:
+        super().__init__(make_method(trials, kind), context)
         self._session = Session(url)
 
     def _open_session(self) -> Session:
@@ -113,16 +126,16 @@ def submit(session: Session, client_key: str) -> int:
     return int(answer["experiment"]["id"])
 
 
-def search(folder: Path, url: str, trials: int, deterministic: bool) -> None:
+def search(folder: Path, url: str, trials: int, kind: str) -> None:
     if (folder / "cluster.json").exists():
         os.environ["DET_INFO_DIR"] = str(folder)
         with core.init(tensorboard_mode=core.TensorboardMode.MANUAL) as context:
-            RemoteRunner(context, url, trials).run(CONFIG)
+            RemoteRunner(context, url, trials, kind).run(CONFIG)
     else:
-        LocalRunner(folder, url, trials, deterministic).run(CONFIG)
+        LocalRunner(folder, url, trials, kind).run(CONFIG)
 
 
-def run(folder: Path, url: str, trials: int, deterministic: bool, crash_at: int | None, out: int) -> NoReturn:
+def run(folder: Path, url: str, trials: int, kind: str, crash_at: int | None, out: int) -> NoReturn:
     count = 0
 
     def pass_step(name: str) -> None:
@@ -134,7 +147,7 @@ def run(folder: Path, url: str, trials: int, deterministic: bool, crash_at: int 
 
     steps.hook = pass_step
     try:
-        search(folder, url, trials, deterministic)
+        search(folder, url, trials, kind)
     except BaseException as e:
         print(repr(e), *getattr(e, "__notes__", []), file=sys.stderr)
         os._exit(1)
@@ -148,14 +161,14 @@ def serve() -> None:
         pid = os.fork()
         if pid == 0:
             os.close(end)
-            if order["deterministic"]:
+            if order["kind"] != "plain":
                 # Every few events the log is begun anew, so that this is crashed too.
                 lineage._COMPACT_BYTES = 500
             run(
                 Path(order["dir"]),
                 order["url"],
                 order["trials"],
-                order["deterministic"],
+                order["kind"],
                 order.get("crash_at"),
                 out,
             )

@@ -46,7 +46,7 @@ class Runs:
             pipe(process.stdout).close()
 
     def search(
-        self, *crashes: int, remote: bool = False, trials: int = 3, deterministic: bool = False
+        self, *crashes: int, remote: bool = False, trials: int = 3, kind: str = "plain"
     ) -> tuple[dict[str, Any], list[str]]:
         """One search, dying at a step in each of its first runs; its outcome and the steps of the last run."""
         self.searches += 1
@@ -55,7 +55,7 @@ class Runs:
         for crash_at in (*crashes, None):
             if remote:
                 self.describe_trial(folder)
-            code, steps = self.run(folder, crash_at, trials, deterministic)
+            code, steps = self.run(folder, crash_at, trials, kind)
             assert code == 0 or (code == CRASHED and crash_at is not None)
         shutil.rmtree(folder)
         experiments = self.summary()
@@ -93,15 +93,13 @@ class Runs:
         ):
             (folder / name).write_text(json.dumps(content))
 
-    def run(
-        self, folder: Path, crash_at: int | None, trials: int = 3, deterministic: bool = False
-    ) -> tuple[int, list[str]]:
+    def run(self, folder: Path, crash_at: int | None, trials: int = 3, kind: str = "plain") -> tuple[int, list[str]]:
         stdin, stdout = pipe(self.child.stdin), pipe(self.child.stdout)
         order = {
             "dir": str(folder),
             "url": self.url,
             "trials": trials,
-            "deterministic": deterministic,
+            "kind": kind,
             "crash_at": crash_at,
         }
         stdin.write(json.dumps(order) + "\n")
@@ -159,16 +157,24 @@ def test_dying_at_any_step_of_a_larger_search_changes_nothing(remote: bool, runs
     print(f"{len(points)} single deaths of {'remote' if remote else 'local'} runners in a larger search")
 
 
+@pytest.mark.parametrize(("kind", "remote"), [("deterministic", False), ("unsaved", False), ("unsaved", True)])
 def test_a_method_that_is_found_again_from_its_events_may_die_at_any_step_too(
-    runs: Runs, undisturbed: tuple[dict[str, Any], list[str]]
+    kind: str, remote: bool, runs: Runs, undisturbed: tuple[dict[str, Any], list[str]]
 ) -> None:
-    outcome, steps = runs.search(deterministic=True)
-    assert outcome == undisturbed[0]
-    assert {"runner.state.base.before", "runner.state.method.after"} <= set(steps)
+    outcome, steps = runs.search(remote=remote, kind=kind)
+    assert remote or outcome == undisturbed[0]
+    own = {
+        ("deterministic", False): {"runner.state.base.before", "runner.state.method.after"},
+        ("unsaved", False): {"runner.events.append.after"},
+        ("unsaved", True): {"runner.state.history.after"},
+    }
+    assert own[kind, remote] <= set(steps)
+    assert ("runner.state.base.before" in steps) == (kind == "deterministic")
     points = range(0, len(steps), max(1, SHARE // 8))
     for point in points:
-        assert runs.search(point, deterministic=True)[0] == outcome, f"differs after dying at {point}: {steps[point]}"
-    print(f"{len(points)} single deaths of runners of a deterministic method")
+        found, _ = runs.search(point, remote=remote, kind=kind)
+        assert found == outcome, f"differs after dying at {point}: {steps[point]}"
+    print(f"{len(points)} single deaths of runners ({kind}, {'remote' if remote else 'local'})")
 
 
 def test_dying_twice_while_starting_changes_nothing(runs: Runs, undisturbed: tuple[dict[str, Any], list[str]]) -> None:
