@@ -143,7 +143,7 @@ def _on_validated(world: World, process: Process) -> None:
         return
     model, length = world.model, process.order
     _save(world, process, int(process.position))
-    metric = world.plan.curve(process.hparams, _whole(process.inherited + process.position))
+    metric = world.plan.curve(process.hparams, _whole(process.position))
     process.lengths.append(length)
     process.metrics.append(metric)
     _compare(world, process, metric)

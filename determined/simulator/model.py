@@ -69,7 +69,8 @@ class TrialModel:
         invalid_probability: with which the hyperparameters of a trial turn out to be invalid when it first starts.
         failure: ``(hparams, length)`` of an operation that is taken up -> what goes wrong with it, None for nothing.
         from_scratch: each operation trains from length 0 again; nothing is saved. Otherwise a trial saves a checkpoint
-            at the end of each operation and goes on from the newest one.
+            at the end of each operation and goes on from the newest one, and one that was created from a checkpoint of
+            another trial goes on where that one was.
         checkpoint_every: save at each multiple of so many units as well.
         report_every: units between two reports of progress, one more at the end of each operation; None: only there.
         completes_with: ``(metric, checkpoint)`` -> what a trial reports as its metric, for methods that expect more

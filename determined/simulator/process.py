@@ -29,8 +29,7 @@ class Process:
 
     Attributes:
         pace: time that a unit takes, without stragglers.
-        inherited: units that came with the checkpoint of another trial.
-        saved: length of the newest checkpoint.
+        saved: length of the newest checkpoint, which may have come from another trial.
         position: length that the model in memory has reached, as far as it has been reported.
         due: number of the clock's entry that counts; 0 for none. Other entries of this trial are void.
         act: what that entry is for.
@@ -55,7 +54,6 @@ class Process:
         "fails_at",
         "failure",
         "hparams",
-        "inherited",
         "job_pace",
         "lengths",
         "losses",
@@ -75,13 +73,10 @@ class Process:
         "worker_time",
     )
 
-    def __init__(
-        self, trial_id: TrialId, request_id: uuid.UUID, hparams: Hparams, created: float, pace: float, inherited: float
-    ) -> None:
+    def __init__(self, trial_id: TrialId, request_id: uuid.UUID, hparams: Hparams, created: float, pace: float) -> None:
         self.trial_id, self.request_id, self.hparams = trial_id, request_id, hparams
         self.created = created
         self.pace = pace
-        self.inherited = inherited
         self.started: float | None = None
         self.ended: float | None = None
         self.outcome = ""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +22,6 @@ from determined.simulator.world import Plan, World
 Config = ExperimentConfig | Mapping[str, Any] | str | Path
 
 DEFAULT_MAX_RESTARTS = 5
-ALLOCATIONS_BETWEEN_COLLECTIONS = 50_000
-"""Costs a few megabytes of garbage at most, and saves a tenth of the time."""
 
 
 def simulate(
@@ -87,24 +83,11 @@ def simulate(
         keep_decisions=keep_decisions,
     )
     world = World(_method(method, checked), plan)
-    with _fewer_collections():
-        world.run()
-        result = _result(world)
+    world.run()
+    result = _result(world)
     if raise_when_stalled and result.outcome == "stalled":
         raise Stalled(result)
     return result
-
-
-@contextmanager
-def _fewer_collections() -> Iterator[None]:
-    """Look for cyclic garbage less often: nearly all that a simulation allocates lives to its end."""
-    before = gc.get_threshold()
-    if before[0]:
-        gc.set_threshold(max(before[0], ALLOCATIONS_BETWEEN_COLLECTIONS), *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def read_config(config: Config, seed: int) -> ExperimentConfig:

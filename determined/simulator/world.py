@@ -87,6 +87,8 @@ class World:
                 self._take_entry()
         self.ended = self.ended or "stalled"
         self.search.flush(self.now)
+        # World and search hold each other; let go, so that all of it is freed as soon as nobody needs it.
+        self.search.carriers = {}
         for process in self.processes.values():
             process.end_work(self.now)
 
@@ -215,12 +217,11 @@ class World:
     def _on_added(self, effect: fx.TrialAdded) -> None:
         self.search.created += 1
         hparams = msgspec.json.decode(effect.hparams)
-        inherited = 0.0
-        if effect.warm_start is not None and (found := read_checkpoint_id(effect.warm_start)) is not None:
-            parent = self.processes.get(found[0])
-            inherited = found[1] + (0.0 if parent is None else parent.inherited)
         pace = self.model.pace(hparams)
-        process = Process(effect.trial_id, effect.request_id, hparams, self.now, pace, inherited)
+        process = Process(effect.trial_id, effect.request_id, hparams, self.now, pace)
+        if effect.warm_start is not None and (found := read_checkpoint_id(effect.warm_start)) is not None:
+            # Its script finds the parent's count of steps in the checkpoint, and goes on from there.
+            process.saved = found[1]
         self.processes[effect.trial_id] = process
 
     def _on_changed(self, effect: fx.TrialChanged) -> None:

@@ -156,13 +156,13 @@ def test_metrics_that_are_no_numbers_reach_the_method_and_are_never_the_best() -
     assert [(b.metric, b.length) for b in result.best_so_far] == [(4.0, 1)]
 
 
-def test_a_trial_that_starts_from_a_checkpoint_has_learned_what_that_one_had() -> None:
+def test_a_trial_that_starts_from_a_checkpoint_goes_on_where_that_one_was() -> None:
     class Child(Script):
         def on_validation_completed(self, state: Any, request_id: Any, metric: Any, train_length: int) -> Any:
             if request_id == rid("a"):
                 child = [
                     Create(rid("b"), {"name": "a"}, metric["checkpoint"]),
-                    ValidateAfter(rid("b"), 2),
+                    ValidateAfter(rid("b"), 5),
                     Close(rid("b")),
                 ]
                 return [Close(rid("a")), *child]
