@@ -24,14 +24,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from determined.methods.async_halving import AsyncHalvingSearch
-
 from bench.support import Check, Section, table
 from bench.synchronous_halving import SynchronousHalving
 from determined.domain.events import SearcherEvent, ValidationCompleted
 from determined.domain.hparams import Double, Space
 from determined.domain.operations import Operation
 from determined.domain.search_method import SearchMethod
+from determined.methods.async_halving import AsyncHalvingSearch
 from determined.simulator.model import Limits, TrialModel
 from determined.simulator.run import simulate
 

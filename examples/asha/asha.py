@@ -7,6 +7,7 @@ a place is free, the method promotes the best trial that is among the top ``1 / 
 promoted before; if there is none, it starts a new trial. So nobody ever waits for a rung to fill up.
 """
 
+import bisect
 import json
 import math
 import random
@@ -59,10 +60,10 @@ class ASHASearchMethod(searcher.SearchMethod):
         # From here on: everything that changes, and is therefore saved.
         self.created = 0
         self.invalid = 0
-        self.results: list[dict[str, float]] = [{} for _ in range(num_rungs)]  # by rung: trial -> loss
-        self.promoted: list[list[str]] = [[] for _ in range(num_rungs)]  # by rung: trials that left it upwards
+        self.results: list[list[list[Any]]] = [[] for _ in range(num_rungs)]  # by rung: [loss, trial], best first
+        self.waiting: list[list[list[Any]]] = [[] for _ in range(num_rungs)]  # those of them that were not promoted
         self.training: dict[str, int] = {}  # trials at work -> the rung they train for
-        self.open: list[str] = []  # trials that have not been closed
+        self.open: dict[str, None] = {}  # trials that have not been closed, oldest first
 
     # What the master tells us, and what we answer.
 
@@ -82,14 +83,13 @@ class ASHASearchMethod(searcher.SearchMethod):
         self, state: searcher.SearcherState, request_id: uuid.UUID, exited_reason: searcher.ExitedReason
     ) -> list[searcher.Operation]:
         trial = str(request_id)
-        if trial in self.open:
-            self.open.remove(trial)
+        self.open.pop(trial, None)
         if exited_reason is searcher.ExitedReason.INVALID_HP:
             # Such a point tells nothing about the others: forget it, and start another one in its place.
             self.invalid += 1
             self.training.pop(trial, None)
-            for results in self.results:
-                results.pop(trial, None)
+            for results in [*self.results, *self.waiting]:
+                results[:] = [result for result in results if result[1] != trial]
             return self.fill_places()
         return self.take_result(trial, math.inf) if trial in self.training else []
 
@@ -104,11 +104,13 @@ class ASHASearchMethod(searcher.SearchMethod):
     def take_result(self, trial: str, loss: float) -> list[searcher.Operation]:
         """A trial has finished a rung; its place is free."""
         rung = self.training.pop(trial)
-        self.results[rung][trial] = loss
+        bisect.insort(self.results[rung], [loss, trial])
         operations: list[searcher.Operation] = []
         if rung == len(self.lengths) - 1 and trial in self.open:
-            self.open.remove(trial)
+            del self.open[trial]
             operations.append(searcher.Close(uuid.UUID(trial), reason="finished the top rung"))
+        elif trial in self.open:
+            bisect.insort(self.waiting[rung], [loss, trial])
         return operations + self.fill_places()
 
     def fill_places(self) -> list[searcher.Operation]:
@@ -118,19 +120,23 @@ class ASHASearchMethod(searcher.SearchMethod):
             operations += more
         if self.is_done():
             operations += [searcher.Close(uuid.UUID(trial), reason="not promoted") for trial in self.open]
-            self.open = []
+            self.open = {}
         return operations
 
     def promote(self) -> list[searcher.Operation]:
         """Send the best trial that deserves it one rung up, looking at the highest rungs first."""
         for rung in reversed(range(len(self.lengths) - 1)):
-            ranked = sorted(self.results[rung], key=lambda trial: self.results[rung][trial])
-            for place, trial in enumerate(ranked[: len(ranked) // self.divisor], start=1):
-                if trial in self.open and trial not in self.promoted[rung]:
-                    self.promoted[rung].append(trial)
-                    self.training[trial] = rung + 1
-                    reason = f"place {place} of {len(ranked)} in rung {rung}"
-                    return [searcher.ValidateAfter(uuid.UUID(trial), self.lengths[rung + 1], reason)]
+            results, waiting = self.results[rung], self.waiting[rung]
+            while waiting and waiting[0][1] not in self.open:
+                del waiting[0]
+            if not waiting:
+                continue
+            trial, place = waiting[0][1], bisect.bisect_left(results, waiting[0]) + 1
+            if place <= len(results) // self.divisor:
+                del waiting[0]
+                self.training[trial] = rung + 1
+                reason = f"place {place} of {len(results)} in rung {rung}"
+                return [searcher.ValidateAfter(uuid.UUID(trial), self.lengths[rung + 1], reason)]
         return []
 
     def create(self) -> list[searcher.Operation]:
@@ -142,7 +148,7 @@ class ASHASearchMethod(searcher.SearchMethod):
         request_id = uuid.UUID(int=rng.getrandbits(128), version=4)
         self.created += 1
         self.training[str(request_id)] = 0
-        self.open.append(str(request_id))
+        self.open[str(request_id)] = None
         return [
             searcher.Create(request_id, self.sample(rng)),
             searcher.ValidateAfter(request_id, self.lengths[0]),
@@ -155,7 +161,7 @@ class ASHASearchMethod(searcher.SearchMethod):
     # State, so that the search survives whatever happens to this process.
 
     def save_method_state(self, path: Path) -> None:
-        names = ("created", "invalid", "results", "promoted", "training", "open")
+        names = ("created", "invalid", "results", "waiting", "training", "open")
         (path / "asha.json").write_text(json.dumps({name: getattr(self, name) for name in names}))
 
     def load_method_state(self, path: Path) -> None:

@@ -84,7 +84,7 @@ class PopulationBasedTraining(searcher.SearchMethod):
         results, self.results = self.results, {}
         self.generation += 1
         if self.generation > self.generations:
-            return [searcher.Close(uuid.UUID(member)) for member in ranked]
+            return [searcher.Close(uuid.UUID(member)) for member in ranked if results[member][1] is not None]
         replaced = max(1, self.population // 4)
         parents = [m for m in ranked[:replaced] if results[m][1] is not None] or ranked[:1]
         losers = [m for m in ranked if m in ranked[-replaced:] or results[m][1] is None]
@@ -97,7 +97,9 @@ class PopulationBasedTraining(searcher.SearchMethod):
         for loser in losers:
             rng = self.rng()
             parent = rng.choice(parents)
-            operations.append(searcher.Close(uuid.UUID(loser), reason="among the worst of its generation"))
+            if results[loser][1] is not None:
+                # The others have ended by themselves.
+                operations.append(searcher.Close(uuid.UUID(loser), reason="among the worst of its generation"))
             operations += self.create(self.perturbed(known[parent], rng), results[parent][1])
             del self.hparams[loser]
         return operations
