@@ -10,11 +10,12 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import engine, latency, reports, restart, start
+from bench import engine, latency, reports, restart, simulator, start
 from bench.support import Section
 
 BENCHMARKS: Mapping[str, Callable[[bool], Section]] = {
     "engine": engine.main,
+    "simulator": simulator.main,
     "latency": latency.main,
     "start": start.main,
     "reports": reports.main,

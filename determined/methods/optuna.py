@@ -27,15 +27,16 @@ class OptunaSearch(BracketSearch):
     """Optuna proposes the points; with more than one rung, successive halving decides how far each is trained.
 
     With one trial at a time and one rung, the points are those that ``study.optimize`` of Optuna tries with the same
-    sampler and seed. Results of the rungs below the top are told as intermediate values: a sampler that makes use of
-    pruned trials, as TPE does, learns from them at once. A trial that ends at the full length is told as complete. Any
-    other, stopped, not promoted, failed, cancelled, or with NaN at the full length, is told as pruned where it was
-    last, or as failed, which samplers ignore, if it has no result. One with invalid hyperparameters is replaced.
+    sampler and seed. With rungs the sampler learns from the longest length that at least 10 trials have reached, and
+    from that one only, as in BOHB. A trial without any result when it ends is told as failed, which samplers ignore;
+    one with invalid hyperparameters is replaced.
 
     TPE is told of running trials (``constant_liar``) when several run at a time, unless ``sampler_args`` say otherwise.
 
     Source: Akiba et al., Optuna: A Next-generation Hyperparameter Optimization Framework, KDD 2019; for TPE, Bergstra
-    et al., Algorithms for Hyper-Parameter Optimization, NIPS 2011; for the rungs, ``AsyncHalvingSearch``.
+    et al., Algorithms for Hyper-Parameter Optimization, NIPS 2011; for the rungs, ``AsyncHalvingSearch``; for what a
+    sampler learns from them, Falkner et al., BOHB: Robust and Efficient Hyperparameter Optimization at Scale, ICML
+    2018.
     State: that of the rungs, and the study; see ``Study``.
     Cost: what the sampler takes for each new trial; TPE some milliseconds with 30 trials, and 30 or more with 1,000.
 
@@ -79,7 +80,7 @@ class OptunaSearch(BracketSearch):
         concurrent = max_concurrent_trials or int(divisor ** (num_rungs - 1))
         super().__init__(space, [Plan(lengths, max_trials, concurrent, divisor, stop_once, smaller_is_better)], seed)
         made = _made(sampler, sampler_args or {}, seed, is_parallel=concurrent > 1)
-        self.study = Study(self.space, made, minimize=smaller_is_better)
+        self.study = Study(self.space, made, minimize=smaller_is_better, one_length=num_rungs == 1)
         self.bracket = self.brackets[0]
         self.bracket.words = _Words(divisor, self.study)
 

@@ -70,6 +70,13 @@ def sampler_names(package: Any) -> list[str]:
     return [n for n, kind in found if isinstance(kind, type) and issubclass(kind, package.samplers.BaseSampler)]
 
 
+def remembers_the_space(sampler: optuna.samplers.BaseSampler) -> bool:
+    """Whether what a sampler has seen of the space stays with it when the trials are hidden from it again."""
+    if type(sampler).__name__ == "TPESampler":
+        return bool(getattr(sampler, "_multivariate", True))
+    return type(sampler).__name__ != "RandomSampler"
+
+
 def is_kept_as_data(sampler: optuna.samplers.BaseSampler) -> bool:
     """Whether the sampler, and each that it leaves parts of its work to, is one of ``KEPT_AS_DATA``."""
     samplers = import_optuna().samplers

@@ -17,7 +17,7 @@ from determined.methods.optuna_records import (
     write_distributions,
     write_trial,
 )
-from determined.methods.optuna_samplers import import_optuna, is_kept_as_data
+from determined.methods.optuna_samplers import import_optuna, is_kept_as_data, remembers_the_space
 from determined.methods.optuna_space import flaws, suggest
 from determined.methods.rungs import plain
 
@@ -31,10 +31,11 @@ _SAME = 1e-6
 class Study:
     """Asks a sampler for points and tells it results; trials are numbered from 0.
 
-    A trial that is under way and has results counts for the sampler as one that was pruned there, until it ends.
+    The sampler is shown the results of one length at a time; see ``Storage``.
 
     Args:
         sampler: not used before, and by nobody else.
+        one_length: all trials report at the full length only, so that none is ever hidden from the sampler.
     Attributes:
         name: class of the sampler.
         asked: how many trials were asked for.
@@ -49,7 +50,7 @@ class Study:
     Cost: what the sampler takes, which for most samplers grows with the number of trials; O(trials) for a snapshot.
     """
 
-    def __init__(self, space: Space, sampler: optuna.samplers.BaseSampler, *, minimize: bool) -> None:
+    def __init__(self, space: Space, sampler: optuna.samplers.BaseSampler, *, minimize: bool, one_length: bool) -> None:
         bad = flaws(space)
         if bad:
             raise InvalidInput("; ".join(f"hyperparameter {name} {flaw}" for name, flaw in bad.items()))
@@ -67,7 +68,7 @@ class Study:
                 storage=self._storage, sampler=sampler, direction="minimize" if minimize else "maximize"
             )
         self._history: list[list[Any]] = []
-        self._is_data = is_kept_as_data(sampler)
+        self._is_data = is_kept_as_data(sampler) and (one_length or not remembers_the_space(sampler))
 
     def ask(self, number: int) -> dict[str, Any]:
         """The point of the next trial, whose number has to be the count of those before."""

@@ -66,6 +66,7 @@ class Table:
     outside: str = "refuse"
     _rows: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
     _ranges: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _numbers: set[int] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.outside not in POLICIES:
@@ -77,6 +78,9 @@ class Table:
         points = [flat(curve.hparams) for curve in self.curves]
         for row, values in enumerate(points):
             self._rows.setdefault(_key(values), row)
+        # Unless the recorded trials themselves had such a hyperparameter, which then has its own meaning.
+        if all(values.get(ROW, row) == row for row, values in enumerate(points)):
+            self._numbers.update(range(len(points)))
         for name in {name for values in points for name in values}:
             numbers = [v[name] for v in points if _is_number(v.get(name))]
             self._ranges[name] = max(numbers) - min(numbers) if numbers else 0.0
@@ -154,11 +158,11 @@ class Table:
         Raises:
             NotRecorded: none does.
         """
+        if len(hparams) == 1 and hparams.get(ROW) in self._numbers:
+            return int(hparams[ROW])
         values = flat(hparams)
         key = _key(values)
         row = self._rows.get(key)
-        if row is None and values.keys() == {ROW} and _is_number(values[ROW]) and 0 <= values[ROW] < len(self.curves):
-            row = int(values[ROW])
         if row is None:
             if self.outside == "refuse":
                 raise NotRecorded(

@@ -98,7 +98,8 @@ def order_exit(world: World, process: Process, code: int) -> None:
     world.schedule(process, Act.EXIT, world.now)
 
 
-def _on_start(world: World, process: Process) -> None:
+def start(world: World, process: Process) -> None:
+    """A process passes its start line."""
     world.tell(facts.RunSeen(at=world.now, trial_id=process.trial_id, run_id=process.run_id))
     go_on(world, process)
 
@@ -226,7 +227,7 @@ def _whole(length: float) -> float:
 
 
 ACTS: Mapping[Act, Callable[[World, Process], None]] = {
-    Act.START: _on_start,
+    Act.START: start,
     Act.TRAINED: _on_trained,
     Act.VALIDATED: _on_validated,
     Act.FAIL: _on_fail,

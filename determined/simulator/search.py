@@ -79,7 +79,7 @@ class Search:
     def flush(self, at: float) -> None:
         """Post what has not been posted."""
         if self.state.last_event_id > self.engine.answered:
-            self._post(self._unposted, at)
+            self._post(tuple(self._unposted), at)
 
     def counts(self) -> tuple[dict[str, int], dict[str, int]]:
         """How many events the method has heard, and how many operations it gave, by their names."""
@@ -106,15 +106,15 @@ class Search:
         if self.observer is not None:
             self.observer(at, event, answer)
         if asks:
-            self._post([*self._unposted, *answer], at)
+            self._post((*self._unposted, *answer), at)
         elif answer:
             self._unposted = answer
 
-    def _post(self, operations: Sequence[Operation], at: float) -> None:
+    def _post(self, operations: tuple[Operation, ...], at: float) -> None:
         self._unposted = []
         first = TrialId(self.created + 1)
         trigger = self.state.last_event_id
-        self._handle(facts.OperationsPosted(at=at, operations=tuple(operations), trigger=trigger, first_trial_id=first))
+        self._handle(facts.OperationsPosted(at=at, operations=operations, trigger=trigger, first_trial_id=first))
 
     def _handle(self, fact: Fact) -> None:
         carriers = self.carriers

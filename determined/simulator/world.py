@@ -81,10 +81,7 @@ class World:
         self.tell(facts.ExperimentCreated(at=0.0, active=True))
         self._settle()
         self._check_limits()
-        while not self.ended and self._heap:
-            self._take_reports()
-            if not self.ended:
-                self._take_entry()
+        self._run_clock()
         self.ended = self.ended or "stalled"
         self.search.flush(self.now)
         # World and search hold each other; let go, so that all of it is freed as soon as nobody needs it.
@@ -103,25 +100,29 @@ class World:
         heapq.heappush(self._heap, (at, self._entries, process))
         return self._entries
 
-    def _take_reports(self) -> None:
-        """Take reports of progress off the clock, as long as nothing else comes first.
+    def _run_clock(self) -> None:
+        """Take entries off the clock until the search ends or none is left.
 
-        Nearly all entries are reports, so this is laid out for them: what does not change is looked up once, and an
-        entry takes the place of the one before it.
+        Nearly all entries are reports of progress, so this is laid out for them: what does not change is looked up
+        once, and an entry takes the place of the one before it.
         """
         heap, replace, report, engine = self._heap, heapq.heapreplace, self.search.report, self.search.engine
-        fact, a_report, every = facts.ProgressReported, Act.REPORT, self.model.report_every or math.inf
-        max_time, max_units, max_events = _limit(self.plan.limits.max_time), self._max_units, self._max_events
-        while True:
+        fact, a_report, trained_act, failure = facts.ProgressReported, Act.REPORT, Act.TRAINED, Act.FAIL
+        every, max_units, max_events = self.model.report_every or math.inf, self._max_units, self._max_events
+        max_time = _limit(self.plan.limits.max_time)
+        while heap and not self.ended:
             at, number, process = heap[0]
             if process is not None and process.due != number:
-                return
+                heapq.heappop(heap)
+                continue
             if at > max_time:
                 self.now, self.ended = max_time, "max_time"
                 return
-            if process is None or process.act is not a_report:
-                return
             self.now = at
+            if process is None or process.act is not a_report:
+                heapq.heappop(heap)
+                self._take_entry(process)
+                continue
             position = process.next_position
             trained = position - process.position
             process.position = position
@@ -132,24 +133,19 @@ class World:
             following = position + every
             if following >= process.order:
                 following = process.order
-                process.act = Act.TRAINED
+                process.act = trained_act
             due = process.began + (following - process.base) * process.job_pace
             if due >= process.fails_at:
-                due, process.act = process.fails_at, Act.FAIL
+                due, process.act = process.fails_at, failure
             process.next_position = following
             self._entries += 1
             process.due = self._entries
             replace(heap, (due, self._entries, process))
             if self.units >= max_units or engine.last_event >= max_events:
                 self._check_limits()
-                return
 
-    def _take_entry(self) -> None:
-        """Do what the first entry of the clock is for, unless it is void."""
-        at, number, process = heapq.heappop(self._heap)
-        if process is not None and process.due != number:
-            return
-        self.now = at
+    def _take_entry(self, process: Process | None) -> None:
+        """Do what an entry of the clock is for that is no report; those without a process change the capacity."""
         if process is None:
             self._set_capacity()
         else:
@@ -189,8 +185,19 @@ class World:
                 self.tell(
                     facts.SlotsGranted(at=self.now, trial_id=trial_id, run_id=run_id, slot_ids=slots, agent="simulated")
                 )
+                self._start(self.processes[trial_id])
             if not grants and (process := self.workers.idle_one()) is not None:
                 jobs.leave(self, process, 0)
+
+    def _start(self, process: Process) -> None:
+        if process.act is not Act.START or not process.due:
+            # It was killed as soon as it was ordered.
+            return
+        process.due = 0
+        if self.model.start_time:
+            self.schedule(process, Act.START, self.now + self.model.start_time)
+        else:
+            jobs.start(self, process)
 
     def _set_capacity(self) -> None:
         """As many workers as there are now; processes that lose theirs are asked to save and exit."""
@@ -243,7 +250,8 @@ class World:
         process.begin_work(self.now)
         if process.started is None:
             process.started = self.now
-        self.schedule(process, Act.START, self.now + self.model.start_time)
+        # It starts when the engine has said all that it has to say now.
+        process.act, process.due = Act.START, ORDERED
 
     def _on_run_ended(self, effect: fx.RunEnded) -> None:
         process = self.processes[effect.trial_id]
@@ -258,6 +266,10 @@ class World:
 
 
 _OUTCOMES = {TrialState.COMPLETED: "completed", TrialState.CANCELED: "canceled", TrialState.ERROR: "errored"}
+
+
+ORDERED = -1
+"""Number of no entry of the clock, for a process that is about to have one."""
 
 
 def _limit(value: float | None) -> float:

@@ -20,6 +20,8 @@ from determined.errors import CorruptState, FailedPrecondition, InvalidConfig, I
 from determined.methods import optuna_samplers
 from determined.methods.optuna import OptunaSearch
 from determined.methods.optuna_samplers import KEPT_AS_DATA
+from determined.methods.optuna_storage import ENOUGH
+from determined.methods.optuna_study import Study
 from determined.methods.registry import make_method
 from tests.unit.methods.busy_search import BusySearch
 
@@ -142,6 +144,56 @@ def test_a_search_that_is_reloaded_after_each_event_makes_the_same_decisions(
     straight, reloaded = run(False), run(True)
     assert straight.told == reloaded.told
     assert straight.progress == reloaded.progress
+
+
+def test_a_sampler_that_divides_the_space_by_what_it_saw_is_reloaded_as_it_was() -> None:
+    def new() -> Study:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Optuna calls both arguments experimental
+            sampler = optuna.samplers.TPESampler(seed=1, multivariate=True, group=True, n_startup_trials=3)
+        return Study(SPACE, sampler, minimize=True, one_length=False)
+
+    study = new()
+    points = [study.ask(number) for number in range(60)]
+    for number, point in enumerate(points):
+        study.report(number, 1, loss(point))
+    first = study.ask(60)
+    # From now on only trials with one of the options show.
+    for number in [n for n, point in enumerate(points) if "adam" in point["opt"]]:
+        study.report(number, 3, loss(points[number]))
+    study.ask(61)
+    again = new()
+    again.restore(json.loads(json.dumps(study.snapshot())))
+    assert first != points[0]
+    assert [study.ask(62 + n) for n in range(5)] == [again.ask(62 + n) for n in range(5)]
+
+
+def test_a_sampler_learns_from_one_length_at_a_time() -> None:
+    study = Study(as_space({"x": uniform(0, 1)}), made("RandomSampler", 1), minimize=True, one_length=False)
+    for number in range(ENOUGH + 2):
+        study.ask(number)
+
+    def shown() -> list[tuple[int, str, float | None]]:
+        trials = study._storage.get_all_trials(0, deepcopy=False)
+        return [(trial.number, trial.state.name, trial.value) for trial in trials]
+
+    pending = [(number, "RUNNING", None) for number in range(ENOUGH + 2)]
+    assert shown() == pending
+    study.report(0, 1, 0.5)
+    study.report(0, 3, 0.25)
+    # The shortest length counts as long as none has enough results.
+    assert shown() == [(0, "COMPLETE", 0.5), *pending[1:]]
+    for number in range(1, ENOUGH):
+        study.report(number, 1, float(number))
+    assert [told[2] for told in shown()] == [0.5, *map(float, range(1, ENOUGH)), None, None]
+    for number in range(1, ENOUGH):
+        study.report(number, 3, number / 2)
+    study.report(ENOUGH, 1, math.nan)
+    # Enough trials have come to length 3, so those that have not are hidden; one without any result is not.
+    assert shown() == [(0, "COMPLETE", 0.25), *((n, "COMPLETE", n / 2) for n in range(1, ENOUGH)), pending[-1]]
+    study.tell(0, 0.125)
+    study.tell(1, None)
+    assert shown()[:2] == [(0, "COMPLETE", 0.25), (1, "COMPLETE", 0.5)]
 
 
 def test_a_new_search_finds_its_state_again_from_the_events() -> None:

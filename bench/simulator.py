@@ -1,0 +1,169 @@
+"""How many reports per second the simulator takes, against two other tools that do the same work.
+
+Run it with ``python -m bench.simulator``. A report is a unit of training of one trial: it passes the engine, and the
+search method hears of it. All search with asynchronous halving: 81 units at most, divisor 3, five rungs. Syne Tune's
+simulator has the stopping variant only, and gets its metrics from a table; ours is measured with both variants, and on
+a table too, which is what is compared with it. Optuna has no simulator: its loop of ask and tell has no clock and no
+workers, which spares it work. Both run in an environment of their own, ``.venv-peers``, which is made when it is
+missing. Processor time is measured everywhere.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.peers_env import Environment
+from bench.support import Check, Section, table
+from determined.domain.hparams import Double, Space
+from determined.methods.async_halving import AsyncHalvingSearch
+from determined.searcher import Table, simulate
+
+MAX_LENGTH, DIVISOR, RUNGS, WORKERS = 81, 3, 5, 4
+SPACE = Space.of({"x": Double(0.0, 1.0)})
+PEERS = Path(__file__).parent / "peers"
+# Syne Tune's tables import the package of Hugging Face, although nothing is loaded from there.
+ENVIRONMENT = Environment(
+    ".venv-peers", ("optuna>=5,<6", "syne-tune[basic]==0.16.0", "fsspec", "huggingface-hub", "pyarrow")
+)
+LEAST_PER_S = 30_000
+FLAT_WITHIN = 1.3
+AHEAD = {("syne_tune", 1_000): 20.0, ("optuna", 1_000): 2.0, ("optuna", 10_000): 15.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What one search took."""
+
+    trials: int
+    reports: int
+    seconds: float
+
+    @property
+    def per_second(self) -> float:
+        """Reports in a second."""
+        return self.reports / self.seconds
+
+    @property
+    def trial_us(self) -> float:
+        """Microseconds for a trial, its reports included."""
+        return self.seconds / self.trials * 1e6
+
+
+def ours(trials: int, *, stop_once: bool = False, on_table: bool = False) -> Speed:
+    """The fastest of several searches, more of them the shorter they are."""
+    recorded = _table(trials) if on_table else None
+    runs = [_one(trials, stop_once, recorded) for _ in range(max(1, min(10, 30_000 // trials)))]
+    return min(runs, key=lambda run: run.seconds)
+
+
+def _table(trials: int) -> Table:
+    rng = random.Random(0)
+    limits = [rng.random() for _ in range(trials)]
+    return Table.of([[limit + 1 / length for length in range(1, MAX_LENGTH + 1)] for limit in limits])
+
+
+def _one(trials: int, stop_once: bool, recorded: Table | None) -> Speed:
+    method = AsyncHalvingSearch(
+        SPACE if recorded is None else recorded.space(),
+        MAX_LENGTH,
+        trials,
+        RUNGS,
+        divisor=DIVISOR,
+        max_concurrent_trials=WORKERS,
+        stop_once=stop_once,
+    )
+    gc.collect()
+    started = time.process_time()
+    result = simulate(method, curve=recorded or _curve, workers=WORKERS)
+    took = time.process_time() - started
+    assert result.outcome == "completed", result.message
+    return Speed(trials, result.reports, took)
+
+
+def _curve(hparams: Mapping[str, Any], length: float) -> float:
+    limit: float = hparams["x"]
+    return limit + 1 / length
+
+
+def peer(script: str, trials: int, *more: int) -> Speed:
+    """The fastest of several searches of another tool, each in a process of its own; one where it takes long."""
+    runs = [_one_of_peer(script, trials, *more) for _ in range(3 if trials <= 1_000 else 1)]
+    return max(runs, key=lambda run: run.per_second)
+
+
+def _one_of_peer(script: str, trials: int, *more: int) -> Speed:
+    with tempfile.TemporaryDirectory() as folder:
+        # Syne Tune makes folders for results, in the home directory unless it is told another place.
+        env = {**os.environ, "SYNETUNE_FOLDER": folder}
+        command = [str(ENVIRONMENT.ready()), str(PEERS / script), *map(str, (trials, MAX_LENGTH, DIVISOR, *more))]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{script} failed:\n{done.stdout}\n{done.stderr}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    return Speed(trials, found["reports"], found["seconds"])
+
+
+def main(quick: bool = False) -> Section:
+    """Measure."""
+    sizes = (1_000, 10_000) if quick else (1_000, 10_000, 100_000)
+    promoting = {n: ours(n) for n in sizes}
+    speeds = {
+        "ours, promotion": promoting,
+        "ours, stopping": {n: ours(n, stop_once=True) for n in sizes[:2]},
+        "ours, on a table": {1_000: ours(1_000, on_table=True)},
+        "syne_tune": {1_000: peer("syne_tune_asha.py", 1_000, WORKERS)},
+        "optuna": {n: peer("optuna_halving.py", n) for n in sizes[:1] + (() if quick else sizes[1:2])},
+    }
+    rows = [
+        [name, n, s.reports, f"{s.per_second:,.0f}", f"{s.trial_us:.0f}", _ahead(speeds, name, n)]
+        for name, by_size in speeds.items()
+        for n, s in by_size.items()
+    ]
+    head = ["", "trials", "reports", "reports/s", "us per trial", "ours is faster by"]
+    figures = {
+        f"{name.replace(', ', '_')}_reports_per_s_at_{n}": s.per_second
+        for name, by_size in speeds.items()
+        for n, s in by_size.items()
+    }
+    return Section("simulator", table("Simulator", head, rows), figures, _checks(promoting, speeds))
+
+
+def _ahead(speeds: Mapping[str, Mapping[int, Speed]], name: str, trials: int) -> str:
+    return "" if name.startswith("ours") else f"{_ratio(speeds, name, trials):.1f}"
+
+
+def _ratio(speeds: Mapping[str, Mapping[int, Speed]], peer_name: str, trials: int) -> float:
+    own = speeds["ours, on a table" if peer_name == "syne_tune" else "ours, promotion"][trials]
+    return own.per_second / speeds[peer_name][trials].per_second
+
+
+def _checks(own: Mapping[int, Speed], speeds: Mapping[str, Mapping[int, Speed]]) -> list[Check]:
+    first, last = own[min(own)], own[max(own)]
+    flat = first.per_second / last.per_second
+    checks = [
+        Check(f"at least {LEAST_PER_S} reports/s at 1,000 trials", first.per_second, first.per_second >= LEAST_PER_S),
+        Check(f"per report at {last.trials} trials within {FLAT_WITHIN}x of that at 1,000", flat, flat <= FLAT_WITHIN),
+    ]
+    for (name, trials), least in AHEAD.items():
+        if trials in speeds[name]:
+            ratio = _ratio(speeds, name, trials)
+            text = f"at least {least:g} times as fast as {name} at {trials} trials"
+            checks.append(Check(text, ratio, ratio >= least))
+    return checks
+
+
+if __name__ == "__main__":
+    section = main()
+    print(section)
+    sys.exit(not section.met)
