@@ -203,7 +203,8 @@ def test_a_newer_format_asks_for_an_upgrade(saved: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"hello", gzip.compress(b""), gzip.compress(b"hello\n"), gzip.compress(b"[]")]
+    "content",
+    [b"", b"hello", gzip.compress(b"", mtime=0), gzip.compress(b"hello\n", mtime=0), gzip.compress(b"[]", mtime=0)],
 )
 def test_other_files_are_no_recordings(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other"

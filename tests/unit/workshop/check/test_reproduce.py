@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -38,6 +39,10 @@ def ran(path: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def without_numbers(text: str) -> str:
+    return re.sub(r"\d+", "N", text)
+
+
 @pytest.mark.parametrize(
     "faulty",
     [plants.ForgetsToClose, plants.CrashesOnNaN, plants.CountsInItsClass, plants.ScansEveryResult],
@@ -48,7 +53,8 @@ def test_the_file_fails_as_a_script_with_the_same_finding(faulty: type[SmallHalv
     done = ran(path)
     assert done.returncode == 1
     assert f"CheckFailed: {faulty.__name__}: {failed.finding.kind.value}" in done.stderr
-    assert str(failed.finding).splitlines()[0] in done.stderr
+    # Whatever else traces this process takes steps of its own, which the other one does not.
+    assert without_numbers(str(failed.finding).splitlines()[0]) in without_numbers(done.stderr)
 
 
 def test_the_file_fails_as_a_test(tmp_path: Path) -> None:
