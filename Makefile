@@ -7,6 +7,8 @@ COMPAT_PYTHON ?= $(shell for p in python3.11 python3.10 python3.9; do $$p -c pas
 COMPAT_VENV ?= .venv-compat
 WORKERS ?= 2
 DEMO := $(CURDIR)/.demo
+# What `make coverage` has just run need not run again: `make coverage test COVERED=1`.
+AGAIN := $(if $(COVERED),--ignore tests/unit --ignore tests/property --ignore tests/histories)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit test-e2e test-crash crash power chaos test-compat test-torch docs check format coverage bench clean
@@ -35,7 +37,7 @@ demo: $(VENV)/.run  ## set up, and run the ASHA example on a master of its own
 test: setup test-unit test-e2e test-crash test-compat  ## set up, and run every test
 
 test-unit: $(VENV)/.dev  ## tests without long-lived processes
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore tests/e2e --ignore tests/crash --ignore tests/compat
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore tests/e2e --ignore tests/crash --ignore tests/compat $(AGAIN)
 
 test-e2e: $(VENV)/.dev  ## real masters, trials and commands as processes
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/e2e
