@@ -17,6 +17,7 @@ from tests.power.workloads import WORKLOADS
 UNSEEN = {
     ("store", "folder of settle in _create_file"): "for what a dead process left, see test_restarts.py; SQLite itself "
     "syncs the folder with the first sync of its log",
+    ("deterministic", "folder of make_folder in _write_method"): "making the next folder beside it syncs the name too",
     ("checkpoints", "folder of make_folder in begin"): "the home of unfinished checkpoints, which leave it",
 }
 """Syncs without which these workloads lose nothing, and why."""
