@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import json
 import math
 import random
 import uuid
@@ -182,8 +181,3 @@ class RecordedTrials(SearchMethod):
             account.interpolated += 1
         else:
             account.extrapolated += 1
-
-
-def hparams_of(shown: Mapping[str, Any]) -> str:
-    """Hyperparameters as JSON text, without the number of the recorded trial."""
-    return json.dumps({name: value for name, value in shown.items() if name != NUMBER})
