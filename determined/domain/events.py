@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 import uuid
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 
 class ExitedReason(enum.Enum):
@@ -36,28 +37,28 @@ class ExitCause(str, enum.Enum):
         return ExitedReason.USER_CANCELED
 
 
-@dataclass(frozen=True)
-class InitialOperations:
+class _Event(msgspec.Struct, frozen=True, gc=False):
+    pass
+
+
+class InitialOperations(_Event, frozen=True):
     """The search starts; once per experiment, always the first event."""
 
 
-@dataclass(frozen=True)
-class TrialCreated:
+class TrialCreated(_Event, frozen=True):
     """The first run of a trial has its slots and is about to start."""
 
     request_id: uuid.UUID
 
 
-@dataclass(frozen=True)
-class TrialProgress:
+class TrialProgress(_Event, frozen=True):
     """A trial reported how far it has come, as a raw length in the experiment's unit."""
 
     request_id: uuid.UUID
     partial_units: float
 
 
-@dataclass(frozen=True)
-class ValidationCompleted:
+class ValidationCompleted(_Event, frozen=True):
     """A trial completed its operation; ``metric`` is any JSON value, non-finite numbers included."""
 
     request_id: uuid.UUID
@@ -65,16 +66,14 @@ class ValidationCompleted:
     length: int
 
 
-@dataclass(frozen=True)
-class TrialExitedEarly:
+class TrialExitedEarly(_Event, frozen=True):
     """A trial ended without having been closed; at most once per trial."""
 
     request_id: uuid.UUID
     cause: ExitCause
 
 
-@dataclass(frozen=True)
-class TrialClosed:
+class TrialClosed(_Event, frozen=True):
     """A trial is over and its process is gone; exactly once per trial, always its last event."""
 
     request_id: uuid.UUID

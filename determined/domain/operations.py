@@ -7,12 +7,17 @@ import math
 import operator
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import msgspec
+from msgspec.structs import force_setattr
 
 
-@dataclass(frozen=True, init=False)
-class Create:
+class _Operation(msgspec.Struct, frozen=True, gc=False):
+    pass
+
+
+class Create(_Operation, frozen=True):
     """Ask for a new trial.
 
     Attributes:
@@ -29,43 +34,45 @@ class Create:
 
     request_id: uuid.UUID
     hparams: str
-    checkpoint: str | None
-    reason: str | None
-    source_trial: uuid.UUID | None
+    checkpoint: str | None = None
+    reason: str | None = None
+    source_trial: uuid.UUID | None = None
 
-    def __init__(
-        self,
-        request_id: uuid.UUID,
-        hparams: Mapping[str, Any] | str,
-        checkpoint: Any = None,
-        reason: str | None = None,
-        source_trial: uuid.UUID | None = None,
-    ) -> None:
-        if not isinstance(request_id, uuid.UUID):
-            raise TypeError(f"Create: request_id must be a uuid.UUID, got {type(request_id).__name__}")
-        if source_trial is not None and not isinstance(source_trial, uuid.UUID):
-            raise TypeError(f"Create: source_trial must be a uuid.UUID, got {type(source_trial).__name__}")
-        if source_trial is not None and checkpoint is not None:
-            raise ValueError("Create: a trial starts from a checkpoint or from source_trial, not from both; give one")
+    if TYPE_CHECKING:
+        # What the constructor takes is wider than what the fields hold.
+        def __init__(
+            self,
+            request_id: uuid.UUID,
+            hparams: Mapping[str, Any] | str,
+            checkpoint: Any = None,
+            reason: str | None = None,
+            source_trial: uuid.UUID | None = None,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.request_id, uuid.UUID):
+            raise TypeError(f"Create: request_id must be a uuid.UUID, got {type(self.request_id).__name__}")
+        if self.source_trial is not None:
+            if not isinstance(self.source_trial, uuid.UUID):
+                raise TypeError(f"Create: source_trial must be a uuid.UUID, got {type(self.source_trial).__name__}")
+            if self.checkpoint is not None:
+                raise ValueError(
+                    "Create: a trial starts from a checkpoint or from source_trial, not from both; give one"
+                )
+        hparams: Any = self.hparams
         if isinstance(hparams, str):
             if not isinstance(json.loads(hparams, parse_constant=_no_constant, parse_float=_finite), dict):
                 raise ValueError("Create: hparams must be a JSON object")
-            text = hparams
         elif isinstance(hparams, Mapping):
-            text = json.dumps(dict(hparams), allow_nan=False)
+            force_setattr(self, "hparams", _to_json(hparams))
         else:
             raise TypeError(f"Create: hparams must be a mapping, got {type(hparams).__name__}")
-        # The client's Checkpoint objects are accepted as well as a bare uuid.
-        source = getattr(checkpoint, "uuid", checkpoint)
-        object.__setattr__(self, "request_id", request_id)
-        object.__setattr__(self, "hparams", text)
-        object.__setattr__(self, "checkpoint", None if source is None else str(source))
-        object.__setattr__(self, "reason", reason)
-        object.__setattr__(self, "source_trial", source_trial)
+        if self.checkpoint is not None and type(self.checkpoint) is not str:
+            # The client's Checkpoint objects are accepted as well as a bare uuid.
+            force_setattr(self, "checkpoint", str(getattr(self.checkpoint, "uuid", self.checkpoint)))
 
 
-@dataclass(frozen=True)
-class ValidateAfter:
+class ValidateAfter(_Operation, frozen=True):
     """Ask a trial to train up to an absolute length and then validate.
 
     Attributes:
@@ -79,16 +86,16 @@ class ValidateAfter:
     def __post_init__(self) -> None:
         if not isinstance(self.request_id, uuid.UUID):
             raise TypeError(f"ValidateAfter: request_id must be a uuid.UUID, got {type(self.request_id).__name__}")
-        if isinstance(self.length, bool) or not hasattr(self.length, "__index__"):
-            raise TypeError(f"ValidateAfter: length must be an integer, got {self.length!r}")
-        # NumPy's integers are welcome, but nothing else should meet them.
-        object.__setattr__(self, "length", operator.index(self.length))
+        if type(self.length) is not int:
+            if isinstance(self.length, bool) or not hasattr(self.length, "__index__"):
+                raise TypeError(f"ValidateAfter: length must be an integer, got {self.length!r}")
+            # NumPy's integers are welcome, but nothing else should meet them.
+            force_setattr(self, "length", operator.index(self.length))
         if not 0 <= self.length < 2**63:
             raise ValueError(f"ValidateAfter: length must be between 0 and 2**63 - 1, got {self.length}")
 
 
-@dataclass(frozen=True)
-class Close:
+class Close(_Operation, frozen=True):
     """Say that a trial gets no more work: it finishes what it has and ends."""
 
     request_id: uuid.UUID
@@ -99,21 +106,20 @@ class Close:
             raise TypeError(f"Close: request_id must be a uuid.UUID, got {type(self.request_id).__name__}")
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(_Operation, frozen=True):
     """Progress of the whole search; values outside 0..1 are clamped by the engine."""
 
     progress: float
 
     def __post_init__(self) -> None:
-        if isinstance(self.progress, bool) or not isinstance(self.progress, (int, float)):
-            raise TypeError(f"Progress: progress must be a number, got {self.progress!r}")
-        if not math.isfinite(self.progress):
-            raise ValueError(f"Progress: progress must be finite, got {self.progress}")
+        progress = self.progress
+        if type(progress) is not float and (isinstance(progress, bool) or not isinstance(progress, (int, float))):
+            raise TypeError(f"Progress: progress must be a number, got {progress!r}")
+        if not math.isfinite(progress):
+            raise ValueError(f"Progress: progress must be finite, got {progress}")
 
 
-@dataclass(frozen=True)
-class Shutdown:
+class Shutdown(_Operation, frozen=True):
     """End the search; trials still at work finish (or are preempted with ``cancel``, killed with ``failure``)."""
 
     cancel: bool = False
@@ -122,6 +128,25 @@ class Shutdown:
 
 
 Operation = Create | ValidateAfter | Close | Progress | Shutdown
+
+
+def _to_json(hparams: Mapping[str, Any]) -> str:
+    """JSON text of a mapping.
+
+    Raises:
+        TypeError, ValueError: it holds what JSON does not have, such as a number that is not finite.
+    """
+    if all(type(name) is str and name.isascii() and _is_simple(value) for name, value in hparams.items()):
+        # Most hyperparameters are like that, and this encoder is fast; about anything else it has its own opinions.
+        return msgspec.json.encode(hparams if type(hparams) is dict else dict(hparams)).decode()
+    return json.dumps(dict(hparams), allow_nan=False, separators=(",", ":"))
+
+
+def _is_simple(value: Any) -> bool:
+    kind = type(value)
+    if kind is float:
+        return math.isfinite(value)
+    return value.isascii() if kind is str else kind is int or kind is bool
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -32,14 +32,18 @@ class Reason(str):
         return self
 
     @classmethod
-    def recorded(cls, text: str, numbers: Mapping[str, Number]) -> Reason:
+    def told(cls, text: str, /, **numbers: Number) -> Reason:
         """A reason whose text is complete already."""
         self = super().__new__(cls, text)
-        self.numbers = dict(numbers)
+        self.numbers = numbers
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Reason.recorded, (str(self), dict(self.numbers)))
+        return (_told, (str(self), dict(self.numbers)))
+
+
+def _told(text: str, numbers: Mapping[str, Number]) -> Reason:
+    return Reason.told(text, **numbers)
 
 
 def numbers_of(reason: str | None) -> Mapping[str, Number]:

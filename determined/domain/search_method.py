@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from determined.domain.events import (
@@ -24,7 +24,7 @@ from determined.domain.events import (
 )
 from determined.domain.operations import Close, Create, Operation, Progress, Shutdown, ValidateAfter
 
-_OPERATIONS = (Create, ValidateAfter, Close, Progress, Shutdown)
+_OPERATIONS = frozenset({Create, ValidateAfter, Close, Progress, Shutdown})
 
 
 class SearcherState:
@@ -156,18 +156,9 @@ class InvalidMethodAnswer(TypeError):
 
 def apply_event(state: SearcherState, event: SearcherEvent) -> None:
     """Bring the state up to date with an event, before the handler sees it."""
-    if isinstance(event, TrialProgress):
-        state.trial_progress[event.request_id] = event.partial_units
-    elif isinstance(event, TrialCreated):
-        state.trials_created.add(event.request_id)
-        state.trial_progress[event.request_id] = 0.0
-    elif isinstance(event, TrialClosed):
-        state.trials_closed.add(event.request_id)
-    elif isinstance(event, TrialExitedEarly):
-        if event.cause is ExitCause.INVALID_HP:
-            state.trial_progress.pop(event.request_id, None)
-        elif event.cause is ExitCause.ERRORED:
-            state.failures.add(event.request_id)
+    apply = _APPLY.get(type(event))
+    if apply is not None:
+        apply(state, event)
 
 
 def dispatch(method: SearchMethod, state: SearcherState, event: SearcherEvent) -> list[Operation]:
@@ -176,41 +167,90 @@ def dispatch(method: SearchMethod, state: SearcherState, event: SearcherEvent) -
     Raises:
         InvalidMethodAnswer: the handler's answer is not a list of operations, or ``progress`` is no number.
     """
-    apply_event(state, event)
-    if isinstance(event, TrialProgress):
-        method.on_trial_progress(state, event.request_id, event.partial_units)
-        return [_progress(method, state)]
-    if isinstance(event, ValidationCompleted):
-        answer = method.on_validation_completed(state, event.request_id, event.metric, event.length)
-    elif isinstance(event, TrialCreated):
-        return _checked(method, "on_trial_created", method.on_trial_created(state, event.request_id))
-    elif isinstance(event, TrialClosed):
-        answer = method.on_trial_closed(state, event.request_id)
-    elif isinstance(event, TrialExitedEarly):
-        answer = method.on_trial_exited_early(state, event.request_id, event.cause.reason)
-    else:
-        return _checked(method, "initial_operations", method.initial_operations(state))
-    operations = _checked(method, _HANDLERS[type(event)], answer)
+    apply = _APPLY.get(type(event))
+    if apply is not None:
+        apply(state, event)
+    return _HEAR[type(event)](method, state, event)
+
+
+def _apply_progress(state: SearcherState, event: TrialProgress) -> None:
+    state.trial_progress[event.request_id] = event.partial_units
+
+
+def _apply_created(state: SearcherState, event: TrialCreated) -> None:
+    state.trials_created.add(event.request_id)
+    state.trial_progress[event.request_id] = 0.0
+
+
+def _apply_closed(state: SearcherState, event: TrialClosed) -> None:
+    state.trials_closed.add(event.request_id)
+
+
+def _apply_exited(state: SearcherState, event: TrialExitedEarly) -> None:
+    if event.cause is ExitCause.INVALID_HP:
+        state.trial_progress.pop(event.request_id, None)
+    elif event.cause is ExitCause.ERRORED:
+        state.failures.add(event.request_id)
+
+
+def _hear_start(method: SearchMethod, state: SearcherState, event: InitialOperations) -> list[Operation]:
+    return _checked(method, "initial_operations", method.initial_operations(state))
+
+
+def _hear_created(method: SearchMethod, state: SearcherState, event: TrialCreated) -> list[Operation]:
+    return _checked(method, "on_trial_created", method.on_trial_created(state, event.request_id))
+
+
+def _hear_progress(method: SearchMethod, state: SearcherState, event: TrialProgress) -> list[Operation]:
+    method.on_trial_progress(state, event.request_id, event.partial_units)
+    return [_progress(method, state)]
+
+
+def _hear_validation(method: SearchMethod, state: SearcherState, event: ValidationCompleted) -> list[Operation]:
+    answer = method.on_validation_completed(state, event.request_id, event.metric, event.length)
+    operations = _checked(method, "on_validation_completed", answer)
     operations.append(_progress(method, state))
     return operations
 
 
-_HANDLERS: Mapping[type[SearcherEvent], str] = {
-    InitialOperations: "initial_operations",
-    ValidationCompleted: "on_validation_completed",
-    TrialClosed: "on_trial_closed",
-    TrialExitedEarly: "on_trial_exited_early",
+def _hear_closed(method: SearchMethod, state: SearcherState, event: TrialClosed) -> list[Operation]:
+    operations = _checked(method, "on_trial_closed", method.on_trial_closed(state, event.request_id))
+    operations.append(_progress(method, state))
+    return operations
+
+
+def _hear_exited(method: SearchMethod, state: SearcherState, event: TrialExitedEarly) -> list[Operation]:
+    answer = method.on_trial_exited_early(state, event.request_id, event.cause.reason)
+    operations = _checked(method, "on_trial_exited_early", answer)
+    operations.append(_progress(method, state))
+    return operations
+
+
+_APPLY: Mapping[type[Any], Callable[[SearcherState, Any], None]] = {
+    TrialProgress: _apply_progress,
+    TrialCreated: _apply_created,
+    TrialClosed: _apply_closed,
+    TrialExitedEarly: _apply_exited,
+}
+_HEAR: Mapping[type[Any], Callable[[SearchMethod, SearcherState, Any], list[Operation]]] = {
+    InitialOperations: _hear_start,
+    TrialCreated: _hear_created,
+    TrialProgress: _hear_progress,
+    ValidationCompleted: _hear_validation,
+    TrialClosed: _hear_closed,
+    TrialExitedEarly: _hear_exited,
 }
 
 
 def _checked(method: SearchMethod, handler: str, answer: object) -> list[Operation]:
-    name = f"{type(method).__name__}.{handler}"
+    """A list of its own with the operations of an answer."""
     if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
+        name = f"{type(method).__name__}.{handler}"
         raise InvalidMethodAnswer(f"{name} returned {answer!r}; return a list of operations, [] for none")
     operations = list(answer)
     for op in operations:
-        if not isinstance(op, _OPERATIONS):
-            allowed = ", ".join(o.__name__ for o in _OPERATIONS)
+        if type(op) not in _OPERATIONS:
+            name, allowed = f"{type(method).__name__}.{handler}", ", ".join(sorted(o.__name__ for o in _OPERATIONS))
             raise InvalidMethodAnswer(f"{name} returned {op!r} among its operations (allowed: {allowed})")
     return operations
 

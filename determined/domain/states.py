@@ -13,7 +13,14 @@ from typing import TypeVar
 from determined.errors import IllegalTransition
 
 
-class ExperimentState(str, enum.Enum):
+class _Named(str, enum.Enum):
+    """An enumeration whose members equal the texts that they stand for."""
+
+    # That of Enum is written in Python, and states are looked up in tables all the time.
+    __hash__ = str.__hash__
+
+
+class ExperimentState(_Named):
     """State of a search; the value is its name on the wire without the ``STATE_`` prefix."""
 
     ACTIVE = "ACTIVE"
@@ -45,7 +52,7 @@ class ExperimentState(str, enum.Enum):
         return self in _E_TERMINAL
 
 
-class TrialState(str, enum.Enum):
+class TrialState(_Named):
     """State of a trial: the experiment's names without those of deletion."""
 
     ACTIVE = "ACTIVE"
@@ -69,7 +76,7 @@ class TrialState(str, enum.Enum):
         return self in _T_TERMINAL
 
 
-class RunPhase(str, enum.Enum):
+class RunPhase(_Named):
     """How far one run of a trial has come; a trial without a run has none of these."""
 
     QUEUED = "QUEUED"
@@ -80,7 +87,7 @@ class RunPhase(str, enum.Enum):
     """Its process has been seen alive."""
 
 
-class CheckpointState(str, enum.Enum):
+class CheckpointState(_Named):
     """State of a checkpoint's files."""
 
     ACTIVE = "ACTIVE"
@@ -160,8 +167,13 @@ RUN_TRANSITIONS: Mapping[RunPhase, frozenset[RunPhase]] = {
 S = TypeVar("S", ExperimentState, TrialState, RunPhase)
 
 
-def check_transition(table: Mapping[S, frozenset[S]], what: str, old: S, new: S, advice: str = "") -> None:
+def check_transition(
+    table: Mapping[S, frozenset[S]], what: str, number: int, old: S, new: S, advice: str = ""
+) -> None:
     """Refuse an arrow that the table does not have.
+
+    Args:
+        what, number: name and id of the thing that moves.
 
     Raises:
         IllegalTransition: naming the thing, both states and what would have been allowed.
@@ -170,4 +182,4 @@ def check_transition(table: Mapping[S, frozenset[S]], what: str, old: S, new: S,
         return
     allowed = ", ".join(sorted(s.value for s in table[old])) or "none"
     hint = f"; {advice}" if advice else ""
-    raise IllegalTransition(f"{what} cannot go from {old.value} to {new.value} (allowed: {allowed}){hint}")
+    raise IllegalTransition(f"{what} {number} cannot go from {old.value} to {new.value} (allowed: {allowed}){hint}")

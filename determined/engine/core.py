@@ -68,8 +68,7 @@ class Core:
 
     def enter(self, state: ExperimentState) -> None:
         """Change the experiment's state and tell every live trial."""
-        what = f"experiment {self.settings.experiment_id}"
-        check_transition(EXPERIMENT_TRANSITIONS, what, self.state, state)
+        check_transition(EXPERIMENT_TRANSITIONS, "experiment", self.settings.experiment_id, self.state, state)
         self.state = state
         self.out.experiment_changed = True
         target = TrialState(state.value)
@@ -162,7 +161,7 @@ class Core:
         return self.last_checkpoints.get(trial_id) if trial is None else trial.start_from[0]
 
     def _move(self, trial: Trial, target: TrialState) -> None:
-        check_transition(TRIAL_TRANSITIONS, f"trial {trial.id}", trial.state, target)
+        check_transition(TRIAL_TRANSITIONS, "trial", trial.id, trial.state, target)
         trial.state = target
         self.mark_changed(trial)
 

@@ -35,16 +35,19 @@ class Experiment(Core):
         Raises:
             DeterminedError: the fact is refused; nothing has changed.
         """
-        out = self.out = Output()
         self.at = fact.at
-        _HANDLERS[type(fact)](self, fact)
+        try:
+            _HANDLERS[type(fact)](self, fact)
+        except BaseException:
+            self.out = Output()
+            raise
         if not self.trials:
             self.finish_if_over()
-        return out.effects()
+        return self.out.take()
 
     def resume(self, at: float) -> list[Effect]:
         """What has to be done again after a restart: everything that was ordered and not seen to be done."""
-        self.out, self.at = Output(), at
+        self.at = at
         for trial in self.trials.values():
             if trial.run is None:
                 continue
@@ -53,7 +56,7 @@ class Experiment(Core):
             else:
                 wanted = fx.SlotsWanted(trial.id, trial.run.run_id, self.settings.slots_per_trial)
                 self.out.rest.append(wanted)
-        return self.out.effects()
+        return self.out.take()
 
     def _take_up(self, trial: Trial, run: LiveRun) -> None:
         started = run.phase is RunPhase.RUNNING

@@ -78,11 +78,11 @@ def _apply(engine: Core, operations: Sequence[Operation], first_trial_id: TrialI
             _set_progress(engine, op.progress)
         elif shutdown is not None:
             continue
-        elif isinstance(op, Shutdown):
-            shutdown = op
         elif isinstance(op, Create):
             _add_trial(engine, op, TrialId(next_id))
             next_id += 1
+        elif isinstance(op, Shutdown):
+            shutdown = op
         else:
             trial = _find_open(engine, op.request_id)
             if trial is not None:

@@ -28,20 +28,32 @@ class Output:
         self.experiment_changed = False
         self.rest: list[Effect] = []
 
-    def effects(self) -> list[Effect]:
-        """Everything: new rows before their changes, and both before what refers to them."""
+    def take(self) -> list[Effect]:
+        """Everything: new rows before their changes, and both before what refers to them; this is empty afterwards.
+
+        The same object serves all facts: there are many, and most fill one or two of its parts.
+        """
+        rest, self.rest = self.rest, []
         if not (self.changed or self.added or self.woken or self.experiment_changed):
-            return self.rest
-        out = self.added
-        # Most facts change one trial: loops cost less than lists of one member.
-        for trial in self.changed.values():
-            out.append(_row(trial))
+            return rest
+        out, self.added = self.added, []
+        if self.changed:
+            # Most facts change one trial: loops cost less than lists of one member.
+            for trial in self.changed.values():
+                out.append(_row(trial))
+            self.changed.clear()
         if self.experiment_changed:
-            out.append(fx.ExperimentChanged())
-        for trial_id in self.woken:
-            out.append(fx.OperationChanged(trial_id))
-        out += self.rest
+            out.append(_EXPERIMENT_CHANGED)
+            self.experiment_changed = False
+        if self.woken:
+            for trial_id in self.woken:
+                out.append(fx.OperationChanged(trial_id))
+            self.woken.clear()
+        out += rest
         return out
+
+
+_EXPERIMENT_CHANGED = fx.ExperimentChanged()
 
 
 def _row(trial: Trial) -> fx.TrialChanged:

@@ -23,8 +23,7 @@ DEFAULT_PRIORITY = 42
 _Key = tuple[TrialId, RunId]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, order=True, gc=False):
     """A run that waits. The fields are in the order of precedence; all requests of an experiment are equally wide."""
 
     priority: int
@@ -39,7 +38,7 @@ class Request:
         return (self.trial_id, self.run_id)
 
 
-class Grant(msgspec.Struct, frozen=True):
+class Grant(msgspec.Struct, frozen=True, gc=False):
     """A request and the slots that it gets."""
 
     request: Request
@@ -125,6 +124,8 @@ class SlotPool:
     def grant(self) -> list[Grant]:
         """Hand out what can be handed out now."""
         granted: list[Grant] = []
+        if not self._waiting:
+            return granted
         while self._slotless < MAX_SLOTLESS_RUNS:
             request = self._first(self._slotless_heap)
             if request is None:

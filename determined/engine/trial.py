@@ -39,7 +39,7 @@ class LiveRun(msgspec.Struct, gc=False):
 
     def advance(self, phase: RunPhase) -> None:
         """Move along the table of run phases."""
-        check_transition(RUN_TRANSITIONS, f"run {self.run_id}", self.phase, phase)
+        check_transition(RUN_TRANSITIONS, "run", self.run_id, self.phase, phase)
         self.phase = phase
 
 

@@ -90,7 +90,10 @@ class BracketSearch(SearchMethod):
 
     def progress(self, state: SearcherState) -> float:
         """The mean of the brackets' progress."""
-        return sum(bracket.progress for bracket in self.brackets) / len(self.brackets)
+        progress = 0.0
+        for bracket in self.brackets:
+            progress += bracket.progress
+        return progress / len(self.brackets)
 
     def snapshot(self) -> Mapping[str, Any]:
         """The state of each bracket."""

@@ -12,6 +12,7 @@ Draw = Callable[[str], Rng]
 """Gives a stream for a label; the same label gives the same draws, so that no generator state is kept."""
 _WORD = 64
 """Bits that are taken at a time."""
+_MASK: int = 2**_WORD - 1
 
 
 class Stream:
@@ -56,7 +57,7 @@ class Stream:
             self._left = 512 // _WORD
             self._blocks += 1
         self._left -= 1
-        word = self._block & 2**_WORD - 1
+        word = self._block & _MASK
         self._block >>= _WORD
         return word
 

@@ -28,7 +28,9 @@ class EndRule(msgspec.Struct):
 
     def asked(self, operations: Iterable[Operation]) -> None:
         """Count the trials that an answer asks for."""
-        self.requested += sum(isinstance(op, Create) for op in operations)
+        for op in operations:
+            if type(op) is Create:
+                self.requested += 1
 
     def exited(self, *, failed: bool, killed: bool) -> None:
         """Count a trial that ended early."""

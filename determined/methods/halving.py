@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from determined.domain.events import ExitedReason
 from determined.domain.operations import Close, Create, Operation, ValidateAfter
 from determined.methods.arguments import check_divisor, check_rungs, exact, number_of
@@ -77,7 +79,7 @@ class Phase(str, enum.Enum):
     """Its end has been heard of."""
 
 
-class Member:
+class Member(msgspec.Struct, gc=False):
     """A trial of a bracket.
 
     Attributes:
@@ -85,16 +87,11 @@ class Member:
         metric: the newest that it reported, as it reported it.
     """
 
-    __slots__ = ("metric", "number", "phase", "request_id", "rung")
-
-    def __init__(
-        self, number: int, request_id: uuid.UUID, rung: int = 0, phase: Phase = Phase.TRAINING, metric: float = math.nan
-    ) -> None:
-        self.number = number
-        self.request_id = request_id
-        self.rung = rung
-        self.phase = phase
-        self.metric = metric
+    number: int
+    request_id: uuid.UUID
+    rung: int = 0
+    phase: Phase = Phase.TRAINING
+    metric: float = math.nan
 
 
 class Bracket:

@@ -209,7 +209,7 @@ class PBTSearch(SearchMethod):
         rng = self.draws(f"copy {self.created}")
         point = explore(self.space, parent.point, rng, self.resample_probability, self.perturb_factor)
         changed = changes(parent.point, point)
-        told = Reason.recorded(f"{reason}; what changes: {changed}", {**reason.numbers, "changes": changed})
+        told = Reason.told(f"{reason}; what changes: {changed}", **reason.numbers, changes=changed)
         return self._create(point, parent, told)
 
     def _create(self, point: dict[str, Any], parent: Parent | None, reason: Reason) -> list[Operation]:

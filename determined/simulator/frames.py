@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -87,6 +86,6 @@ def frame_of(result: SimulationResult) -> Any:
 
 
 def _line(trial: SimulatedTrial) -> dict[str, Any]:
-    told = {f.name: getattr(trial, f.name) for f in dataclasses.fields(trial) if f.name != "hparams"}
+    told = {name: getattr(trial, name) for name in trial.__struct_fields__ if name != "hparams"}
     points = {f"hparams.{name}": value for name, value in flat(trial.hparams).items()}
     return {**told, "request_id": str(trial.request_id), "length": trial.length, "last": trial.last, **points}

@@ -7,6 +7,8 @@ import math
 import uuid
 from typing import Any
 
+import msgspec
+
 from determined.domain.ids import RunId, TrialId
 from determined.simulator.model import FailureKind, Hparams
 
@@ -24,7 +26,7 @@ class Act(enum.IntEnum):
     EXIT = 5
 
 
-class Process:
+class Process(msgspec.Struct, gc=False):
     """One trial, across all of its runs.
 
     Attributes:
@@ -41,64 +43,35 @@ class Process:
         outcome: how the trial ended, "" while it has not.
     """
 
-    __slots__ = (
-        "act",
-        "base",
-        "began",
-        "best",
-        "busy_since",
-        "created",
-        "due",
-        "ended",
-        "exit_code",
-        "fails_at",
-        "failure",
-        "hparams",
-        "job_pace",
-        "lengths",
-        "losses",
-        "metrics",
-        "next_position",
-        "order",
-        "outcome",
-        "pace",
-        "position",
-        "request_id",
-        "restarts",
-        "run_id",
-        "saved",
-        "started",
-        "trial_id",
-        "units",
-        "worker_time",
-    )
-
-    def __init__(self, trial_id: TrialId, request_id: uuid.UUID, hparams: Hparams, created: float, pace: float) -> None:
-        self.trial_id, self.request_id, self.hparams = trial_id, request_id, hparams
-        self.created = created
-        self.pace = pace
-        self.started: float | None = None
-        self.ended: float | None = None
-        self.outcome = ""
-        self.lengths: list[int] = []
-        self.metrics: list[Any] = []
-        self.best: Any = None
-        self.units = 0.0
-        self.restarts = self.losses = 0
-        self.worker_time = 0.0
-        self.run_id = RunId(0)
-        self.saved = 0
-        self.position = 0.0
-        self.due = 0
-        self.act = Act.START
-        self.order = 0
-        self.next_position = 0.0
-        self.began = self.base = 0.0
-        self.job_pace = pace
-        self.fails_at = NEVER
-        self.failure: FailureKind | None = None
-        self.exit_code = 0
-        self.busy_since: float | None = None
+    trial_id: TrialId
+    request_id: uuid.UUID
+    hparams: Hparams
+    created: float
+    pace: float
+    started: float | None = None
+    ended: float | None = None
+    outcome: str = ""
+    lengths: list[int] = []
+    metrics: list[Any] = []
+    best: Any = None
+    units: float = 0.0
+    restarts: int = 0
+    losses: int = 0
+    worker_time: float = 0.0
+    run_id: RunId = RunId(0)
+    saved: int = 0
+    position: float = 0.0
+    due: int = 0
+    act: Act = Act.START
+    order: int = 0
+    next_position: float = 0.0
+    began: float = 0.0
+    base: float = 0.0
+    job_pace: float = 0.0
+    fails_at: float = NEVER
+    failure: FailureKind | None = None
+    exit_code: int = 0
+    busy_since: float | None = None
 
     def begin_work(self, at: float) -> None:
         """The worker is used from now on."""

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from determined.domain.operations import Operation
 from determined.errors import DeterminedError
 
 
-class Decision(NamedTuple):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """An operation that the search method gave.
 
     Attributes:
@@ -48,8 +50,7 @@ class Best(NamedTuple):
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class SimulatedTrial:
+class SimulatedTrial(msgspec.Struct, frozen=True, gc=False):
     """One trial of a simulation. Times are on the virtual clock; None for what has not happened.
 
     Attributes:

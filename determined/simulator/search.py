@@ -22,6 +22,7 @@ EXPERIMENT = ExperimentId(1)
 Observer = Callable[[float, SearcherEvent, Sequence[Operation]], None]
 """Is told each event, when it was heard, and the answer of the search method, before the answer takes effect."""
 Carrier = Callable[[Any], None]
+_MOST_DIRTY = 1_000
 
 
 class Search:
@@ -65,6 +66,9 @@ class Search:
         self._handle(fact)
         while self._queue:
             self._hear(self._queue.popleft(), fact.at)
+        if len(self.engine.dirty) > _MOST_DIRTY:
+            # They wait for a snapshot, which nobody takes here.
+            self.engine.dirty.clear()
 
     def report(self, fact: facts.ProgressReported) -> None:
         """The same for a report of progress, which is most of what a simulation does."""

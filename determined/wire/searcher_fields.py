@@ -98,7 +98,7 @@ class Fields:
         if not isinstance(value, str) or len(value) > MAX_REASON_CHARS or not _is_text(value):
             self.wrong("reason", f"must be text of at most {MAX_REASON_CHARS} characters, got {show(value)}")
         numbers = self.get("reasonNumbers")
-        return value if numbers is None else Reason.recorded(value, self._numbers(numbers))
+        return value if numbers is None else Reason.told(value, **self._numbers(numbers))
 
     def _numbers(self, value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping) or len(value) > MAX_REASON_NUMBERS:

@@ -145,9 +145,13 @@ class Admin:
     async def begin_delete(self, experiment_id: ExperimentId) -> None:
         """Mark an experiment as going; ``finish_delete`` does the work."""
         record = await self.store.get_experiment(experiment_id)
-        what = f"experiment {experiment_id}"
         check_transition(
-            EXPERIMENT_TRANSITIONS, what, record.state, ExperimentState.DELETING, "wait for its end, or kill it first"
+            EXPERIMENT_TRANSITIONS,
+            "experiment",
+            experiment_id,
+            record.state,
+            ExperimentState.DELETING,
+            "wait for its end, or kill it first",
         )
         await self.store.write([db.PatchExperiment(id=experiment_id, changes={"state": ExperimentState.DELETING})])
 

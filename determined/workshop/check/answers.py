@@ -9,6 +9,8 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import msgspec
+
 from determined.domain.events import InitialOperations, SearcherEvent
 from determined.domain.operations import Close, Create, Operation, Progress, ValidateAfter
 from determined.domain.operations import Shutdown as ShutdownOperation
@@ -105,7 +107,7 @@ class Names:
         """An event about one of these trials, for a copy that calls it otherwise."""
         if isinstance(event, InitialOperations) or to is self:
             return event
-        return dataclasses.replace(event, request_id=to.ids[self.index[event.request_id]])
+        return msgspec.structs.replace(event, request_id=to.ids[self.index[event.request_id]])
 
     def answer(self, operations: Iterable[Operation]) -> Answer:
         """Read an answer, and name the trials that it creates."""

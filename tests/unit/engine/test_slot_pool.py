@@ -109,9 +109,7 @@ def test_setting_the_same_limit_again_costs_nothing() -> None:
     """The limit is set again with each request; those that wait must not be looked at each time."""
     compared = 0
 
-    class Counting(Request):
-        __slots__ = ()
-
+    class Counting(Request, frozen=True):
         def __lt__(self, other: Request) -> bool:
             nonlocal compared
             compared += 1

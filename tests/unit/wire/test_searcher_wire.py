@@ -113,7 +113,7 @@ def test_whole_and_broken_numbers_keep_their_kind_in_metrics() -> None:
 @pytest.mark.parametrize(
     ("op", "expected"),
     [
-        (Create(RID, {"lr": 0.1}), {"createTrial": {"requestId": str(RID), "hyperparams": '{"lr": 0.1}'}}),
+        (Create(RID, {"lr": 0.1}), {"createTrial": {"requestId": str(RID), "hyperparams": '{"lr":0.1}'}}),
         (
             Create(RID, "{}", source_trial=uuid.UUID(int=7)),
             {

@@ -185,7 +185,7 @@ def test_other_numbers_behind_the_same_words_are_another_reason() -> None:
             [op] = super().on_validation_completed(state, request_id, metric, train_length)
             assert isinstance(op, (ValidateAfter, Close))
             assert isinstance(op.reason, Reason)
-            reason = Reason.recorded(str(op.reason), {**op.reason.numbers, "metric": metric + 1e-12})
+            reason = Reason.told(str(op.reason), **{**op.reason.numbers, "metric": metric + 1e-12})
             return [
                 Close(request_id, reason) if isinstance(op, Close) else ValidateAfter(request_id, op.length, reason)
             ]
