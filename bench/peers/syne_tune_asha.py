@@ -1,7 +1,8 @@
 """Syne Tune's simulator with its ASHA on a table made on the spot; prints seconds and reports as JSON.
 
-Runs in the virtual environment of the peers, as ``python syne_tune_asha.py TRIALS MAX_LENGTH DIVISOR WORKERS``. What is
-done is what its example ``launch_simulated_benchmark.py`` does, without writing results and without logging.
+Runs in the virtual environment of the peers, as ``python syne_tune_asha.py TRIALS MAX_LENGTH DIVISOR WORKERS AS_USED``.
+What is done is what its example ``launch_simulated_benchmark.py`` does, or, with 0 for AS_USED, as little as it can be
+told to do: no results on the disk, no reports on the way, no copy of the tuner.
 """
 
 import json
@@ -25,7 +26,7 @@ TALL = 10
 
 
 def main() -> None:
-    trials, max_length, divisor, workers = map(int, sys.argv[1:])
+    trials, max_length, divisor, workers, as_used = map(int, sys.argv[1:])
     logging.disable(logging.CRITICAL)
     blackbox = table(trials, max_length)
     space = {**blackbox.configuration_space, "epochs": max_length}
@@ -43,19 +44,29 @@ def main() -> None:
         stop_criterion=StoppingCriterion(max_num_trials_started=trials),
         n_workers=workers,
         sleep_time=0,
-        results_update_interval=1e9,
-        print_update_interval=1e9,
-        save_tuner=False,
-        callbacks=[Unsaved()],
+        results_update_interval=600 if as_used else 1e9,
+        print_update_interval=600 if as_used else 1e9,
+        save_tuner=bool(as_used),
+        callbacks=[Counted() if as_used else Unsaved()],
     )
     started = time.process_time()
     tuner.run()
     took = time.process_time() - started
-    print(json.dumps({"seconds": took, "reports": len(tuner.callbacks[0].results)}))
+    print(json.dumps({"seconds": took, "reports": tuner.callbacks[0].reports}))
 
 
-class Unsaved(SimulatorCallback):  # type: ignore[misc]  # without types
-    """Advances the virtual clock and collects the results, but does not write them to the disk at the end."""
+class Counted(SimulatorCallback):  # type: ignore[misc]  # without types
+    """Advances the virtual clock, collects the results, and counts them."""
+
+    reports = 0
+
+    def on_trial_result(self, *args: Any, **kwargs: Any) -> None:
+        self.reports += 1
+        super().on_trial_result(*args, **kwargs)
+
+
+class Unsaved(Counted):
+    """Does not write the results to the disk at the end."""
 
     def on_tuning_end(self) -> None:
         pass

@@ -167,9 +167,7 @@ RUN_TRANSITIONS: Mapping[RunPhase, frozenset[RunPhase]] = {
 S = TypeVar("S", ExperimentState, TrialState, RunPhase)
 
 
-def check_transition(
-    table: Mapping[S, frozenset[S]], what: str, number: int, old: S, new: S, advice: str = ""
-) -> None:
+def check_transition(table: Mapping[S, frozenset[S]], what: str, number: int, old: S, new: S, advice: str = "") -> None:
     """Refuse an arrow that the table does not have.
 
     Args:
