@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import logging
 from pathlib import Path
@@ -43,6 +44,7 @@ def check(call: Call) -> int:
             metric=args.metric or float,
             repeatable=args.repeatable,
             cost=args.cost,
+            sized=args.sized,
             write=args.write,
         )
     except CheckFailed as failed:
@@ -50,8 +52,13 @@ def check(call: Call) -> int:
         return 1
     finally:
         logging.disable(logging.NOTSET)
-    _show(args, report)
+    notes = tuple(note.replace(*_ADVICE) for note in report.notes)
+    _show(args, dataclasses.replace(report, notes=notes))
     return 0
+
+
+_ADVICE = ("sized=NAME", "--sized NAME")
+"""How a note says what to give to a function, and how it is given here."""
 
 
 def _show(args: argparse.Namespace, report: CheckReport) -> None:
@@ -106,6 +113,7 @@ _ARGUMENTS = (
     option("--metric", metavar="JSON", help='what trials report, with "METRIC" for the number'),
     option("--repeatable", metavar="BOOL", type=boolean, default=True, help="equal events get equal answers"),
     option("--cost", metavar="BOOL", type=boolean, default=True, help="whether to measure what an event costs"),
+    option("--sized", metavar="NAME", help="argument that says how many trials the search makes, to measure the cost"),
     option("--write", metavar="FILE", default=_FILE, help=f"script that shows a fault again (default: {_FILE})"),
     JSON,
 )

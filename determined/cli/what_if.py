@@ -11,7 +11,8 @@ from determined.cli import render
 from determined.cli.call import Call
 from determined.cli.commands import Command
 from determined.cli.options import JSON, count, option
-from determined.cli.recording import ARGS, METHOD, arguments, source
+from determined.cli.recording import ARGS, METHOD, arguments, recording_of, source
+from determined.common.terminal import visible
 
 if TYPE_CHECKING:
     from determined.workshop.load import Factory
@@ -25,15 +26,14 @@ BEYOND = {"hold": "the last recorded value held", "trend": "the trend of the las
 
 def what_if(call: Call) -> None:
     """Compare another method with recorded searches, over their own trials."""
-    from determined.workshop.recording import Recording
+    from determined.simulator.plot import check_path
     from determined.workshop.what_if import what_if as run
 
     args = call.args
     given = arguments(args)
-    recordings = [
-        Recording.read(found) if isinstance(found, Path) else Recording.fetch(call.session, found)
-        for found in args.sources
-    ]
+    if args.plot:
+        check_path(args.plot)
+    recordings = [recording_of(call, found) for found in args.sources]
     made = run(
         recordings,
         _factory(args, given, recordings[0]),
@@ -72,6 +72,8 @@ def _show(made: Comparison) -> None:
     render.table(("Best metric after units", "recorded", other.name), rows)
     print()
     print(_account(made))
+    for note in made.notes:
+        print(visible(note))
 
 
 def _rows(made: Comparison) -> Iterator[list[str]]:
@@ -116,6 +118,8 @@ def _as_json(made: Comparison) -> dict[str, Any]:
         "other": msgspec.to_builtins(made.other),
         "workers": made.workers,
         "extrapolate": made.extrapolate,
+        "unused": made.unused,
+        "notes": list(made.notes),
         "account": {**msgspec.to_builtins(account), "metrics": account.metrics, "invented": account.invented},
     }
 

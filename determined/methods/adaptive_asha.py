@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from determined.domain.space import SpaceLike
 from determined.errors import InvalidInput
-from determined.methods.arguments import at_least, check_divisor, exact
+from determined.methods.arguments import at_least, check_divisor, check_flags, exact
 from determined.methods.brackets import BracketSearch
 from determined.methods.halving import Plan, rung_lengths
 
@@ -58,8 +58,9 @@ class AdaptiveASHASearch(BracketSearch):
     ) -> None:
         at_least(1, max_length=max_length, max_trials=max_trials, max_rungs=max_rungs)
         at_least(0, max_concurrent_trials=max_concurrent_trials)
+        check_flags(stop_once=stop_once, smaller_is_better=smaller_is_better)
         check_divisor(divisor)
-        rungs = sorted(bracket_rungs, reverse=True) or derive_rungs(max_length, max_trials, mode, divisor, max_rungs)
+        rungs = _listed(bracket_rungs) or derive_rungs(max_length, max_trials, mode, divisor, max_rungs)
         lengths = [rung_lengths(max_length, divisor, number) for number in rungs]
         trials = divide_trials(max_trials, divisor, rungs)
         concurrent = divide_concurrency(max_concurrent_trials, divisor, trials)
@@ -68,6 +69,17 @@ class AdaptiveASHASearch(BracketSearch):
             for i in range(len(rungs))
         ]
         super().__init__(space, plans, seed)
+
+
+def _listed(bracket_rungs: object) -> list[int]:
+    """The numbers of rungs that were asked for, the largest first."""
+    allowed = "bracket_rungs must be a list of whole numbers of at least 1, such as [3, 2, 1]"
+    if not isinstance(bracket_rungs, Sequence) or isinstance(bracket_rungs, (str, bytes)):
+        raise InvalidInput(f"{allowed}; got {bracket_rungs!r:.80}")
+    for number in bracket_rungs:
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise InvalidInput(f"{allowed}; got {number!r:.80} in it")
+    return sorted(bracket_rungs, reverse=True)
 
 
 def most_rungs(max_length: int, max_trials: int, divisor: float, max_rungs: int) -> int:

@@ -20,7 +20,29 @@ def at_least(least: int, **arguments: object) -> None:
     """
     for name, value in arguments.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise InvalidInput(f"{name} must be a whole number of at least {least}, got {value!r}")
+            raise InvalidInput(f"{name} must be a whole number of at least {least}, got {value!r:.80}")
+
+
+def check_flags(**arguments: object) -> None:
+    """Refuse what is neither True nor False; a text would count as true.
+
+    Raises:
+        InvalidInput: the message names the argument.
+    """
+    for name, value in arguments.items():
+        if not isinstance(value, bool):
+            raise InvalidInput(f"{name} must be True or False, got {value!r:.80}")
+
+
+def whole_seed(seed: Any) -> int:
+    """A seed as Python's int; NumPy's whole numbers are as good.
+
+    Raises:
+        InvalidInput: it is no whole number.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
+        raise InvalidInput(f"seed must be a whole number, got {seed!r:.80}")
+    return int(seed)
 
 
 def check_divisor(divisor: object) -> None:

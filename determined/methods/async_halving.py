@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from determined.domain.space import SpaceLike
-from determined.methods.arguments import at_least
+from determined.methods.arguments import at_least, check_flags
 from determined.methods.brackets import BracketSearch
 from determined.methods.halving import Plan, rung_lengths
 
@@ -46,6 +46,7 @@ class AsyncHalvingSearch(BracketSearch):
     ) -> None:
         at_least(1, max_length=max_length, max_trials=max_trials)
         at_least(0, max_concurrent_trials=max_concurrent_trials)
+        check_flags(stop_once=stop_once, smaller_is_better=smaller_is_better)
         lengths = rung_lengths(max_length, divisor, num_rungs)
         concurrent = max_concurrent_trials or int(divisor ** (num_rungs - 1))
         plan = Plan(lengths, max_trials, concurrent, divisor, stop_once, smaller_is_better)

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 
 from determined.domain.hparams import Rng
+from determined.methods.arguments import whole_seed
 
 Draw = Callable[[str], Rng]
 """Gives a stream for a label; the same label gives the same draws, so that no generator state is kept."""
@@ -74,7 +75,8 @@ class Draws:
     __slots__ = ("seed",)
 
     def __init__(self, seed: int) -> None:
-        self.seed = seed
+        """Raises: InvalidInput: the seed is no whole number."""
+        self.seed = whole_seed(seed)
 
     def __call__(self, label: str) -> Stream:
         """The beginning of the label's stream."""

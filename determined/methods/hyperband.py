@@ -9,7 +9,7 @@ from determined.domain.operations import Operation
 from determined.domain.search_method import SearcherState
 from determined.domain.space import SpaceLike
 from determined.methods.adaptive_asha import most_rungs
-from determined.methods.arguments import at_least, check_divisor, exact
+from determined.methods.arguments import at_least, check_divisor, check_flags, exact
 from determined.methods.brackets import BracketSearch
 from determined.methods.halving import Bracket, Plan, rung_lengths
 
@@ -57,6 +57,7 @@ class HyperbandSearch(BracketSearch):
     ) -> None:
         at_least(1, max_length=max_length, max_trials=max_trials, max_rungs=max_rungs)
         at_least(0, max_concurrent_trials=max_concurrent_trials)
+        check_flags(smaller_is_better=smaller_is_better)
         check_divisor(divisor)
         most = most_rungs(max_length, max_trials, divisor, max_rungs)
         self.concurrent = min(max_concurrent_trials or int(divisor ** (most - 1)), max_trials)

@@ -12,11 +12,12 @@ from determined.domain.operations import Operation
 from determined.domain.reasons import Reason
 from determined.domain.search_method import SearcherState
 from determined.domain.space import SpaceLike
-from determined.methods.arguments import at_least, number_of
+from determined.errors import InvalidInput
+from determined.methods.arguments import at_least, check_flags, number_of, whole_seed
 from determined.methods.brackets import BracketSearch
 from determined.methods.halving import Phase, Plan, rung_lengths
 from determined.methods.halving_words import Words
-from determined.methods.optuna_samplers import SamplerFactory, make_sampler
+from determined.methods.optuna_samplers import SamplerFactory, make_by_function, make_sampler
 from determined.methods.optuna_study import Study
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class OptunaSearch(BracketSearch):
         max_concurrent_trials: how many trials are started at first, and so train at any time; 0: ``divisor **
             (num_rungs - 1)``. The fewer, the more each proposal knows.
         smaller_is_better: direction of the metric.
-        seed: of the sampler.
+        seed: of the sampler, from 0 to ``2**32 - 1``.
 
     Raises:
         InvalidInput: an argument is out of range, unknown to Optuna, or Optuna cannot search the space.
@@ -76,10 +77,12 @@ class OptunaSearch(BracketSearch):
     ) -> None:
         at_least(1, max_length=max_length, max_trials=max_trials)
         at_least(0, max_concurrent_trials=max_concurrent_trials)
+        check_flags(stop_once=stop_once, smaller_is_better=smaller_is_better)
+        seed = _checked_seed(seed)
         lengths = rung_lengths(max_length, divisor, num_rungs)
         concurrent = max_concurrent_trials or int(divisor ** (num_rungs - 1))
         super().__init__(space, [Plan(lengths, max_trials, concurrent, divisor, stop_once, smaller_is_better)], seed)
-        made = _made(sampler, sampler_args or {}, seed, is_parallel=concurrent > 1)
+        made = _made(sampler, sampler_args, seed, is_parallel=concurrent > 1)
         self.study = Study(self.space, made, minimize=smaller_is_better, one_length=num_rungs == 1)
         self.bracket = self.brackets[0]
         self.bracket.words = _Words(divisor, self.study)
@@ -154,10 +157,21 @@ class _Words(Words):
         )
 
 
+def _checked_seed(seed: Any) -> int:
+    # Samplers seed generators of NumPy with it, which take no other.
+    number = whole_seed(seed)
+    if not 0 <= number < 2**32:
+        raise InvalidInput(f"seed must be a whole number from 0 to {2**32 - 1}, got {number!r:.80}")
+    return number
+
+
 def _made(
-    sampler: str | SamplerFactory, arguments: Mapping[str, Any], seed: int, *, is_parallel: bool
+    sampler: str | SamplerFactory, sampler_args: Mapping[str, Any] | None, seed: int, *, is_parallel: bool
 ) -> optuna.samplers.BaseSampler:
+    arguments = {} if sampler_args is None else sampler_args
+    if not isinstance(arguments, Mapping):
+        raise InvalidInput(f"sampler_args must be a mapping of names to values, got {arguments!r:.80}")
     if not isinstance(sampler, str):
-        return sampler(seed)
+        return make_by_function(sampler, seed)
     given = {"constant_liar": True, **arguments} if sampler == "TPESampler" and is_parallel else arguments
     return make_sampler(sampler, given, seed)

@@ -64,6 +64,25 @@ def make_sampler(name: str, arguments: Mapping[str, Any], seed: int) -> optuna.s
             raise InvalidInput(f"{name} of Optuna refuses the sampler_args {dict(arguments)}: {refused}") from refused
 
 
+def make_by_function(factory: Any, seed: int) -> optuna.samplers.BaseSampler:
+    """The sampler that a function makes.
+
+    Raises:
+        InvalidInput: it is no function, or made something else.
+        FailedPrecondition: Optuna is not installed.
+    """
+    base = import_optuna().samplers.BaseSampler
+    if not callable(factory):
+        raise InvalidInput(
+            "sampler must be the name of a class in optuna.samplers, or a function that makes a sampler from a seed, "
+            f"got {factory!r:.80}"
+        )
+    made = factory(seed)
+    if not isinstance(made, base):
+        raise InvalidInput(f"the function that was given as sampler made {made!r:.80}, which is no sampler of Optuna")
+    return cast("optuna.samplers.BaseSampler", made)
+
+
 def sampler_names(package: Any) -> list[str]:
     """Names of the samplers that need nothing but their arguments and are not made for grids."""
     found = ((name, getattr(package.samplers, name)) for name in package.samplers.__all__ if name not in _UNFIT)

@@ -14,7 +14,7 @@ from determined.domain.reasons import Reason
 from determined.domain.search_method import SearcherState, SearchMethod
 from determined.domain.space import SpaceLike, as_space
 from determined.errors import InvalidInput
-from determined.methods.arguments import at_least, number_of
+from determined.methods.arguments import at_least, check_flags, number_of
 from determined.methods.draws import Draws
 from determined.methods.explore import changes, explore
 from determined.methods.population import Member, Parent, Ranking
@@ -74,6 +74,7 @@ class PBTSearch(SearchMethod):
     ) -> None:
         at_least(1, max_length=max_length, num_rounds=num_rounds)
         at_least(2, population_size=population_size)
+        check_flags(smaller_is_better=smaller_is_better)
         if num_rounds > max_length:
             raise InvalidInput(f"{num_rounds} rounds do not fit into a max_length of {max_length}; use fewer")
         _check_share("truncate_fraction", truncate_fraction, 0.5)

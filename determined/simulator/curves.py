@@ -6,13 +6,14 @@ import bisect
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from determined.domain.hparams import Int, Space
+from determined.domain.hparams import Const, Int, Space
 from determined.errors import InvalidInput, NotFound
+from determined.simulator.metrics import number_in
 
 ROW = "row"
 """Name of the hyperparameter that chooses a row of a table."""
@@ -29,22 +30,46 @@ class Curve:
 
     Attributes:
         lengths: ascending.
-        metrics: one for each length; the metric of the search.
+        metrics: one for each length; the metric of the search. NaN is a metric, too.
+
+    Raises:
+        InvalidInput: something else is given, or not as many lengths as metrics.
     """
 
     hparams: Mapping[str, Any]
     lengths: tuple[float, ...]
     metrics: tuple[float, ...]
 
-    def __init__(self, hparams: Mapping[str, Any], lengths: Sequence[float], metrics: Sequence[float]) -> None:
-        if not lengths or len(lengths) != len(metrics) or any(a >= b for a, b in itertools.pairwise(lengths)):
+    def __init__(self, hparams: Mapping[str, Any], lengths: Iterable[float], metrics: Iterable[float]) -> None:
+        if not isinstance(hparams, Mapping):
+            raise InvalidInput(f"the hyperparameters of a curve are a mapping of names to values, not {hparams!r:.80}")
+        whose = f"of the curve of {_shown(hparams)}"
+        places, values = _numbers(f"lengths {whose}", lengths), _numbers(f"metrics {whose}", metrics)
+        is_ascending = all(a < b for a, b in itertools.pairwise(places)) and all(map(math.isfinite, places))
+        if not places or len(places) != len(values) or not is_ascending:
             raise InvalidInput(
-                f"the curve of {dict(hparams)!r:.80} has {len(lengths)} lengths and {len(metrics)} metrics; it needs "
-                "as many of both, at least one, and ascending lengths"
+                f"the curve of {_shown(hparams)} has {len(places)} lengths ({_listed(places)}) and {len(values)} "
+                "metrics; it needs as many of both, at least one, and ascending lengths"
             )
         object.__setattr__(self, "hparams", hparams)
-        object.__setattr__(self, "lengths", tuple(lengths))
-        object.__setattr__(self, "metrics", tuple(metrics))
+        object.__setattr__(self, "lengths", places)
+        object.__setattr__(self, "metrics", values)
+
+
+def _numbers(name: str, values: Iterable[Any]) -> tuple[float, ...]:
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        raise InvalidInput(f"{name} is a list of numbers, not {values!r:.80}")
+    given = tuple(values)
+    kinds = set(map(type, given))
+    if kinds == {float} or (kinds == {int} and max(map(abs, given)) < 2**63):
+        return given
+    found = []
+    for value in given:
+        number = number_in(value)
+        if number is None:
+            raise InvalidInput(f"{name} holds {value!r:.80}, which is no number")
+        found.append(number)
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +99,7 @@ class Table:
                 f"a table cannot {self.outside!r} what is outside of it (allowed: {', '.join(POLICIES)})"
             )
         if not self.curves:
-            raise InvalidInput("a table needs at least one curve")
+            raise InvalidInput("a table needs at least one curve; trials that reported no number have none")
         points = [flat(curve.hparams) for curve in self.curves]
         for row, values in enumerate(points):
             self._rows.setdefault(_key(values), row)
@@ -87,7 +112,7 @@ class Table:
 
     @classmethod
     def of(
-        cls, source: Any, *, lengths: Sequence[float] | None = None, metric: str = "metric", outside: str = "refuse"
+        cls, source: Any, *, lengths: Iterable[float] | None = None, metric: str = "metric", outside: str = "refuse"
     ) -> Table:
         """Read recorded curves.
 
@@ -95,40 +120,49 @@ class Table:
             source: one of
 
                 - ``Curve`` values;
-                - a NumPy array or nested list ``float (trials, lengths)``: its rows get the hyperparameter ``row``;
+                - a NumPy array or nested list ``float (trials, lengths)``: its rows get the hyperparameter ``row``. NaN
+                  at the end of a row stands for what was not recorded; before a number it is a metric that is NaN;
                 - a pandas DataFrame with a column ``length``, one of the metric, and any others for the
-                  hyperparameters: a line for each validation;
-                - the path of a Parquet file with such a frame.
+                  hyperparameters: a line for each validation, whose metric may be NaN;
+                - the path of a Parquet file with such a frame;
+                - the path of a recorded experiment, ``*.detrec``, or any object whose method ``curves()`` lists
+                  ``Curve`` values, such as a ``Recording``: trials that reported no number have no curve.
             lengths: of the columns of an array; 1, 2, 3 ... by default.
             metric: name of the metric's column.
             outside: ``"refuse"`` or ``"nearest"``.
 
         Raises:
             InvalidInput: the source is none of these, or cannot be read.
+            CorruptState: a recorded experiment is damaged or of a newer version.
         """
         if isinstance(source, Table):
             return source
         if isinstance(source, (str, Path)):
-            from determined.simulator.frames import read_parquet
+            from determined.simulator.files import read_file
 
-            source = read_parquet(Path(source))
+            source = read_file(Path(source))
         if hasattr(source, "groupby"):
             from determined.simulator.frames import curves_of_frame
 
             return cls(tuple(curves_of_frame(source, metric)), outside)
-        rows = source.tolist() if hasattr(source, "tolist") else list(source)
+        if callable(getattr(source, "curves", None)):
+            return cls(tuple(source.curves()), outside)
+        rows = _rows(source)
         if all(isinstance(row, Curve) for row in rows):
             return cls(tuple(rows), outside)
-        if not all(isinstance(row, Sequence) and not isinstance(row, str) for row in rows):
-            raise InvalidInput("a table is read from curves, an array (trials, lengths), a frame, or a Parquet file")
-        return cls(tuple(_row_curve(n, row, lengths) for n, row in enumerate(rows)), outside)
+        places = None if lengths is None else _numbers("lengths of the table", lengths)
+        return cls(tuple(_row_curve(n, row, places) for n, row in enumerate(rows)), outside)
 
     def __len__(self) -> int:
         return len(self.curves)
 
     def space(self) -> Space:
-        """The search space whose points are the rows: one integer hyperparameter ``row``, all of it on a grid."""
-        return Space.of({ROW: Int(0, len(self.curves) - 1, len(self.curves))})
+        """The search space whose points are the rows: one integer hyperparameter ``row``, all of it on a grid.
+
+        The row of a table with only one is a constant.
+        """
+        rows = len(self.curves)
+        return Space.of({ROW: Int(0, rows - 1, rows) if rows > 1 else Const(0)})
 
     def hparams(self, row: int) -> Mapping[str, Any]:
         """The recorded hyperparameters of a row."""
@@ -187,8 +221,38 @@ class Table:
         return total
 
 
-def _row_curve(number: int, metrics: Sequence[float], lengths: Sequence[float] | None) -> Curve:
-    return Curve({ROW: number}, range(1, len(metrics) + 1) if lengths is None else lengths, metrics)
+def _rows(source: Any) -> list[Any]:
+    """What is listed in a source: curves, or rows as lists."""
+    if hasattr(source, "tolist"):
+        source = source.tolist()
+    is_listed = isinstance(source, Iterable) and not isinstance(source, (bytes, Mapping))
+    rows = [row.tolist() if hasattr(row, "tolist") else row for row in source] if is_listed else [source]
+    if not all(isinstance(row, Curve) for row in rows):
+        for row in rows:
+            if not isinstance(row, Sequence) or isinstance(row, (str, bytes)):
+                raise InvalidInput(
+                    "a table is read from curves, an array (trials, lengths), a frame, or the path of a Parquet file "
+                    f"or of a recorded experiment (.detrec), not from {row!r:.80}"
+                )
+    return rows
+
+
+def _row_curve(number: int, metrics: Iterable[Any], lengths: Sequence[float] | None) -> Curve:
+    values = _numbers(f"metrics of row {number} of the table", metrics)
+    places = range(1, len(values) + 1) if lengths is None else lengths
+    if len(places) != len(values):
+        raise InvalidInput(
+            f"row {number} of the table has {len(values)} metrics for {len(places)} lengths; give a length for each "
+            "column, and NaN at the end of a row for what was not recorded"
+        )
+    # Arrays of curves that end sooner or later are padded with NaN.
+    recorded = next((n for n in range(len(values), 0, -1) if not math.isnan(values[n - 1])), 0)
+    if values and not recorded:
+        raise InvalidInput(
+            f"row {number} of the table holds nothing but NaN, which at the end of a row stands for what was not "
+            "recorded; leave it out, or give its metrics as a Curve"
+        )
+    return Curve({ROW: number}, places[:recorded], values[:recorded])
 
 
 def flat(hparams: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

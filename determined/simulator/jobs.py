@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from determined.domain import facts
 from determined.domain.states import TrialState
-from determined.simulator.model import Failure, FailureKind, TrialModel
+from determined.errors import InvalidInput
+from determined.simulator.metrics import number_in
+from determined.simulator.model import Failure, FailureKind, Hparams, TrialModel
 from determined.simulator.process import NEVER, Act, Process, checkpoint_id
 from determined.simulator.result import Best
 
@@ -145,6 +147,8 @@ def _on_validated(world: World, process: Process) -> None:
     model, length = world.model, process.order
     _save(world, process, int(process.position))
     metric = world.plan.curve(process.hparams, _whole(process.position))
+    if type(metric) is not float:
+        metric = _number(metric, process.hparams, _whole(process.position))
     process.lengths.append(length)
     process.metrics.append(metric)
     _compare(world, process, metric)
@@ -159,8 +163,18 @@ def _on_validated(world: World, process: Process) -> None:
     go_on(world, process)
 
 
-def _compare(world: World, process: Process, metric: Any) -> None:
-    if not isinstance(metric, (int, float)) or not math.isfinite(metric):
+def _number(metric: Any, hparams: Hparams, length: float) -> float:
+    number = number_in(metric)
+    if number is None:
+        raise InvalidInput(
+            f"the curve of {dict(hparams)!r:.120} gave {metric!r:.80} at length {length:g}, which is no metric; it has "
+            "to give a number (completes_with of a TrialModel can make something else of it)"
+        )
+    return number
+
+
+def _compare(world: World, process: Process, metric: float) -> None:
+    if not math.isfinite(metric):
         return
     sign = 1 if world.plan.smaller_is_better else -1
     if process.best is None or sign * metric < sign * process.best:

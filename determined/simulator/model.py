@@ -6,13 +6,14 @@ import enum
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 from determined.errors import InvalidInput
 
 Hparams = Mapping[str, Any]
 CurveFunction = Callable[[Hparams, float], Any]
-"""``(hparams, length) -> metric`` of a trial that has trained ``length`` units."""
+"""``(hparams, length) -> metric`` of a trial that has trained ``length`` units; a number of Python or NumPy."""
 
 
 class FailureKind(str, enum.Enum):
@@ -98,14 +99,14 @@ class TrialModel:
 
     def __post_init__(self) -> None:
         for name in ("start_time", "validation_time", "straggler_std"):
-            _check(name, getattr(self, name), "a finite number from 0 on", lambda v: 0 <= v < math.inf)
+            check(name, getattr(self, name), "a finite number from 0 on", lambda v: 0 <= v < math.inf)
         for name in ("drop_probability", "error_probability"):
             # A job that is lost for sure before its first unit would be started for ever.
-            _check(name, getattr(self, name), "from 0 to less than 1", lambda v: 0 <= v < 1)
-        _check("invalid_probability", self.invalid_probability, "from 0 to 1", lambda v: 0 <= v <= 1)
+            check(name, getattr(self, name), "from 0 to less than 1", lambda v: 0 <= v < 1)
+        check("invalid_probability", self.invalid_probability, "from 0 to 1", lambda v: 0 <= v <= 1)
         for name in ("checkpoint_every", "report_every"):
             value = getattr(self, name)
-            _check(name, value, "None or a whole number from 1 on", lambda v: v is None or (v >= 1 and v == int(v)))
+            check(name, value, "None or a whole number from 1 on", lambda v: v is None or (v >= 1 and v == int(v)))
         if not callable(self.unit_time):
             check_unit_time(self.unit_time)
 
@@ -120,7 +121,7 @@ class TrialModel:
 
 def check_unit_time(value: float) -> float:
     """The time itself if it is one that a unit can take."""
-    _check("unit_time", value, "a finite number greater than 0", lambda v: 0 < v < math.inf)
+    check("unit_time", value, "a finite number greater than 0", lambda v: 0 < v < math.inf)
     return float(value)
 
 
@@ -143,7 +144,7 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("max_time", "max_units", "max_trials", "max_events"):
             value = getattr(self, name)
-            _check(name, value, "None or a number greater than 0", lambda v: v is None or v > 0)
+            check(name, value, "None or a number greater than 0", lambda v: v is None or v > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +164,13 @@ class Capacity:
         Raises:
             InvalidInput: it is neither.
         """
-        steps = tuple(workers) if isinstance(workers, Sequence) else ((0.0, workers),)
-        for at, number in steps:
-            if isinstance(number, bool) or not hasattr(number, "__index__") or number < 0 or not 0 <= at < math.inf:
-                raise InvalidInput(f"there cannot be {number!r} workers from {at!r} on; use whole numbers from 0 on")
-        if not steps or [at for at, _ in steps] != sorted({at for at, _ in steps}):
-            raise InvalidInput(
-                f"workers is a number or a list of (time, workers) with ascending times, not {workers!r}"
-            )
+        if is_whole(workers):
+            return cls(((0.0, _workers(0.0, workers)),))
+        if not isinstance(workers, Sequence) or not workers or not all(_is_pair(step) for step in workers):
+            raise _no_capacity(workers)
+        steps = tuple((at, _workers(at, number)) for at, number in workers)
+        if [at for at, _ in steps] != sorted({at for at, _ in steps}):
+            raise _no_capacity(workers)
         return cls(steps if steps[0][0] == 0 else ((0.0, 0), *steps))
 
     @property
@@ -184,10 +184,41 @@ class Capacity:
         return sum(number * max(min(end, until) - at, 0.0) for (at, number), end in zip(self.steps, ends, strict=True))
 
 
-def _check(name: str, value: Any, allowed: str, fits: Callable[[Any], bool]) -> None:
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number, Python's or NumPy's."""
+    try:
+        index(value)
+    except TypeError:
+        return False
+    return not isinstance(value, bool)
+
+
+def _is_pair(step: Any) -> bool:
+    return isinstance(step, Sequence) and not isinstance(step, (str, bytes)) and len(step) == 2
+
+
+def _workers(at: Any, number: Any) -> int:
+    check("each time in workers", at, "a finite number from 0 on", lambda v: 0 <= v < math.inf)
+    check("workers", number, "a whole number from 0 on", lambda v: is_whole(v) and v >= 0)
+    return index(number)
+
+
+def _no_capacity(workers: Any) -> InvalidInput:
+    return InvalidInput(
+        "workers of a simulation is a whole number from 0 on, or a list of (time, workers) with ascending times, "
+        f"not {workers!r:.80}"
+    )
+
+
+def check(name: str, value: Any, allowed: str, fits: Callable[[Any], bool]) -> None:
+    """Refuse an argument of a simulation that does not fit, True and False included.
+
+    Raises:
+        InvalidInput: it says what is allowed.
+    """
     try:
         if not isinstance(value, bool) and fits(value):
             return
     except (TypeError, ValueError):
         pass
-    raise InvalidInput(f"{name} of a simulation is {allowed}, not {value!r}")
+    raise InvalidInput(f"{name} of a simulation is {allowed}, not {value!r:.80}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from determined.errors import InvalidInput
 from determined.simulator.frames import needed
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def plotted(result: SimulationResult, path: str | Path | None) -> Any:
     """The figure of a result, saved too if a path is given.
 
     Raises:
+        InvalidInput: it cannot be written there.
         MissingExtra: Matplotlib is not installed.
     """
     figure = needed("matplotlib.figure", "a plot").Figure(figsize=(12, 3.6), layout="constrained")
@@ -39,8 +41,41 @@ def plotted(result: SimulationResult, path: str | Path | None) -> Any:
     by_length.bar([str(length) for length in lengths], list(lengths.values()))
     by_length.set(xlabel="length", ylabel="trials that validated there")
     if path is not None:
-        figure.savefig(path)
+        save(figure, path)
     return figure
+
+
+def save(figure: Any, path: str | Path) -> None:
+    """Write a figure to a file whose suffix names the format; without one, a PNG.
+
+    Raises:
+        InvalidInput: the format is unknown, or the file cannot be written.
+    """
+    check_path(path)
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise InvalidInput(
+            f"the plot cannot be written to {path}: {error.strerror or error}; name a file that can be written"
+        ) from error
+
+
+def check_path(path: str | Path) -> None:
+    """Refuse a file that no plot can be written to, before anything is computed for it.
+
+    Raises:
+        InvalidInput: its format is unknown, or its folder is not there.
+        MissingExtra: Matplotlib is not installed.
+    """
+    formats = needed("matplotlib.figure", "a plot").Figure().canvas.get_supported_filetypes()
+    suffix = Path(path).suffix[1:].lower()
+    if suffix and suffix not in formats:
+        allowed = ", ".join(sorted(formats))
+        raise InvalidInput(f"the plot cannot be written to {path}: there is no format {suffix!r} (allowed: {allowed})")
+    if not Path(path).parent.is_dir():
+        raise InvalidInput(
+            f"the plot cannot be written to {path}: there is no folder {Path(path).parent}; make it first"
+        )
 
 
 def _draw_best(axes: Any, places: list[float], end: float, result: SimulationResult) -> None:

@@ -177,6 +177,7 @@ class SimulationResult:
         Args:
             path: where to save it, too; the suffix chooses the format.
         Raises:
+            InvalidInput: it cannot be written there.
             MissingExtra: Matplotlib is not installed.
         """
         from determined.simulator.plot import plotted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from determined.engine.experiment import Settings
 from determined.errors import InvalidInput
 from determined.methods.registry import make_method
 from determined.simulator.curves import Table
-from determined.simulator.model import Capacity, CurveFunction, Limits, TrialModel
+from determined.simulator.model import Capacity, CurveFunction, Limits, TrialModel, check, is_whole
 from determined.simulator.process import Process
 from determined.simulator.result import SimulatedTrial, SimulationResult, Stalled
 from determined.simulator.search import EXPERIMENT, Observer
@@ -49,8 +50,9 @@ def simulate(
         config: an experiment's configuration, as a mapping, the path of its file, or parsed. It says the direction of
             the metric, ``max_restarts``, ``slots_per_trial``, ``max_slots`` and where trials start from; None for a
             metric of which less is better and everything else as by default. A mapping needs no entrypoint.
-        curve: ``(hparams, length)`` -> the metric of a trial that has trained so far.
-        table: recorded curves instead, as ``Table`` or anything that ``Table.of`` reads.
+        curve: ``(hparams, length)`` -> the metric of a trial that has trained so far, a number of Python or NumPy.
+        table: recorded curves instead, as ``Table`` or anything that ``Table.of`` reads, such as the path of a recorded
+            experiment.
         workers: how many trials can run at the same time, or a list of (time, workers) with ascending times.
         seed: of everything that goes wrong, and of a built-in method without ``experiment_seed``.
         trials: how long they take and what goes wrong with them; see ``TrialModel``.
@@ -61,7 +63,7 @@ def simulate(
         raise_when_stalled: whether a stall is an error; otherwise the result says so.
 
     Raises:
-        InvalidInput: an argument is out of its range.
+        InvalidInput: an argument is out of its range, or the curve gives something else than a number.
         InvalidConfig: the configuration cannot be used.
         Stalled: nothing runs and nothing can start, but the method has not ended the search.
         NotRecorded: a table refuses what it does not have.
@@ -69,6 +71,15 @@ def simulate(
 
     Cost: O(1) for each report, and O(log workers) for the clock.
     """
+    check("seed", seed, "a whole number", is_whole)
+    check("trials", trials, "a TrialModel", lambda v: v is None or isinstance(v, TrialModel))
+    check("limits", limits, "a value of Limits", lambda v: v is None or isinstance(v, Limits))
+    whole = "None or a whole number from 0 on"
+    check("max_restarts", max_restarts, whole, lambda v: v is None or (is_whole(v) and v >= 0))
+    _check_flags(keep_decisions=keep_decisions, raise_when_stalled=raise_when_stalled)
+    if smaller_is_better is not None:
+        _check_flags(smaller_is_better=smaller_is_better)
+    seed = index(seed)
     checked = None if config is None else read_config(config, seed)
     plan = Plan(
         settings=_settings(checked, max_restarts),
@@ -90,6 +101,12 @@ def simulate(
     return result
 
 
+def _check_flags(**flags: object) -> None:
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise InvalidInput(f"{name} of a simulation is True or False, not {value!r:.80}")
+
+
 def read_config(config: Config, seed: int) -> ExperimentConfig:
     """A configuration in any of its forms, checked.
 
@@ -101,6 +118,7 @@ def read_config(config: Config, seed: int) -> ExperimentConfig:
         return config
     if isinstance(config, Mapping):
         return parsed({"entrypoint": "simulated", **config}, seed)
+    check("config", config, "a mapping, a path or a parsed configuration", lambda v: isinstance(v, (str, Path)))
     try:
         return parsed(Path(config).read_bytes(), seed)
     except OSError as e:
@@ -140,7 +158,10 @@ def _direction(config: ExperimentConfig | None, smaller_is_better: bool | None) 
 def _curve(curve: CurveFunction | None, table: Any) -> CurveFunction:
     if (curve is None) == (table is None):
         raise InvalidInput("a simulation takes its metrics from either curve=... or table=...; give one of them")
-    return Table.of(table) if curve is None else curve
+    if curve is None:
+        return Table.of(table)
+    check("curve", curve, "a function of hyperparameters and a length", callable)
+    return curve
 
 
 def _method(method: SearchMethod | None, config: ExperimentConfig | None) -> SearchMethod:

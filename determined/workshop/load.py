@@ -79,7 +79,7 @@ def _arguments(target: Any, args: dict[str, Any], known: dict[str, Any], spec: s
         signature = inspect.signature(target)
     except (TypeError, ValueError):
         return args
-    args = {**{name: known[name] for name in _names(target, signature) if name in known}, **args}
+    args = {**{p.name: known[p.name] for p in parameters_of(target) if p.name in known}, **args}
     try:
         signature.bind(**args)
     except TypeError as error:
@@ -90,16 +90,23 @@ def _arguments(target: Any, args: dict[str, Any], known: dict[str, Any], spec: s
     return args
 
 
-def _names(target: Any, signature: inspect.Signature) -> Iterator[str]:
-    """What it may be given by name; of a class that hands arguments on to its bases, what those take, too."""
-    yield from signature.parameters
+def parameters_of(target: Any) -> Iterator[inspect.Parameter]:
+    """What something may be called with; of a class that hands arguments on to its bases, what those take, too.
+
+    A parameter that several classes have comes several times, that of the class itself first; none come from what
+    Python cannot look into.
+    """
     bases = iter(target.__mro__[1:] if isinstance(target, type) else ())
-    while any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values()):
-        base = next((b for b in bases if "__init__" in vars(b) and b is not object), None)
-        if base is None:
+    called = target
+    while called is not None:
+        try:
+            parameters = inspect.signature(called).parameters.values()
+        except (TypeError, ValueError):
             return
-        signature = inspect.signature(base)
-        yield from signature.parameters
+        yield from parameters
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            return
+        called = next((b for b in bases if "__init__" in vars(b) and b is not object), None)
 
 
 def _make(target: Any, args: dict[str, Any], spec: str) -> SearchMethod:

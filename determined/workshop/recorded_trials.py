@@ -84,6 +84,11 @@ class RecordedTrials(SearchMethod):
         self._curve_of: dict[uuid.UUID, tuple[Curve, bool]] = {}
         self._reached: dict[uuid.UUID, int] = {}
 
+    @property
+    def unused(self) -> int:
+        """How many recorded trials stood for none that the method started."""
+        return max(len(self.curves) - self._created, 0)
+
     # What the simulator asks
 
     def metric(self, hparams: Mapping[str, Any], length: float) -> float:

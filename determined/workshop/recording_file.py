@@ -7,6 +7,7 @@ SHA-256 of all lines before it. The same search always makes the same bytes.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import os
@@ -20,7 +21,7 @@ import msgspec
 
 from determined.domain.ids import ExperimentId, RunId, TrialId
 from determined.domain.records import JournalRow
-from determined.errors import CorruptState, InvalidInput
+from determined.errors import CorruptState, DeterminedError, InvalidInput
 from determined.wire.values import protect, restore
 
 FORMAT = 1
@@ -81,6 +82,8 @@ def write(path: Path, header: Header, lines: Iterable[Line]) -> Counter[str]:
         lines: facts in order, and reports; taken one by one, so that a long search needs no memory.
     Returns:
         How many facts and reports there are, by ``fact`` and ``report``.
+    Raises:
+        InvalidInput: there can be no such file.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     counts: Counter[str] = Counter()
@@ -92,8 +95,17 @@ def write(path: Path, header: Header, lines: Iterable[Line]) -> Counter[str]:
                 file.write(text)
             file.write(_encode(_End(counts["fact"], counts["report"], digest.hexdigest())) + b"\n")
         temporary.replace(path)
+    except OSError as error:
+        if isinstance(error, DeterminedError):
+            # It comes from where the lines come from.
+            raise
+        raise InvalidInput(
+            f"{path} cannot be written: {error.strerror or error}; name a file in a folder that is there and can be "
+            "written to"
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return counts
 
 

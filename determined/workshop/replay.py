@@ -19,7 +19,7 @@ from determined.domain.lengths import Length
 from determined.domain.operations import Operation, Progress
 from determined.domain.reasons import numbers_of
 from determined.domain.search_method import SearcherState, SearchMethod, dispatch
-from determined.errors import FailedPrecondition
+from determined.errors import FailedPrecondition, InvalidInput
 from determined.methods.ending import ending
 from determined.methods.hosted import Hosted
 from determined.methods.registry import make_method
@@ -99,6 +99,12 @@ class ReplayResult:
         return self.difference is None and self.failure is None and self.progress == 0
 
     @property
+    def ended_at(self) -> int | None:
+        """The event that ended the replay, because the method raised or decided otherwise; None: nothing did."""
+        place = self.failure or self.difference
+        return None if place is None else place.event_id
+
+    @property
     def first_event(self) -> int | None:
         """The event at which the replay went another way, or None."""
         place = self.failure or self.difference or self.first_progress or self.first_reason
@@ -116,13 +122,15 @@ def replay(
 
     Args:
         method_factory: makes the method as it was at the beginning of the search.
-        until: the last event to tell; None for all.
+        until: the last event to tell, from 1 to the number of events; None for all.
         on_event: called before each event.
     Raises:
         CorruptState: the recording does not make sense.
-        InvalidInput: the factory made no method.
+        InvalidInput: the factory made no method, or the recorded search has no event ``until``.
     Cost: that of the engine, about 20 microseconds a fact, and that of the method.
     """
+    if until is not None:
+        check_event(recording, until)
     result = ReplayResult()
     teller = _Teller(_driver(recording, method_factory()), on_event, result)
     for batch in recording.answers():
@@ -137,6 +145,18 @@ def replay(
             if teller.tell(number, event) is None:
                 break
     return result
+
+
+def check_event(recording: Recording, number: int) -> None:
+    """Refuse the number of an event that the recorded search does not have.
+
+    Raises:
+        InvalidInput: there is no such event; the message says how many there are.
+    Cost: that of reading the recording through twice.
+    """
+    last = sum(len(batch.events) for batch in recording.answers()) + len(recording.unanswered())
+    if not 1 <= number <= last:
+        raise InvalidInput(f"{recording.name} has no event {number} to be told; its events are 1 to {last}")
 
 
 def recorded_method(recording: Recording) -> Factory:
@@ -254,7 +274,8 @@ def _agrees(
         elif place.fields:
             result.difference, result.recorded, result.replayed = place, recorded, replayed
             result.operations += place.number
-            result.events += bisect_right(ends, place.number)
+            # Where the replayed answer is the shorter one, its last event has been answered, but not as recorded.
+            result.events += next(n for n, (event_id, _) in enumerate(events) if event_id == place.event_id)
             result.failure = None
             return False
         else:

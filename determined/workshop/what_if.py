@@ -62,6 +62,8 @@ class Comparison:
     Attributes:
         account: how much of what the other method was told is recorded.
         workers: how many trials it could train at once.
+        unused: recorded trials with metrics that the other method had no use for.
+        notes: what a reader of the numbers should know, in sentences.
         result: the whole simulation.
     """
 
@@ -71,15 +73,18 @@ class Comparison:
     workers: int
     extrapolate: str
     smaller_is_better: bool
+    unused: int
+    notes: tuple[str, ...]
     result: SimulationResult
 
     def plot(self, path: str | Path | None = None) -> Any:
         """A Matplotlib figure of the best metric against the units that were trained, of both searches.
 
         Raises:
+            InvalidInput: it cannot be written there.
             MissingExtra: Matplotlib is not installed.
         """
-        from determined.simulator.plot import drawing
+        from determined.simulator.plot import drawing, save
 
         figure, axis = drawing("units trained", "best metric")
         for side in (self.recorded, self.other):
@@ -87,7 +92,7 @@ class Comparison:
             axis.step([p.units for p in ends], [p.metric for p in ends], where="post", label=side.name)
         axis.legend(frameon=False)
         if path is not None:
-            figure.savefig(path)
+            save(figure, path)
         return figure
 
 
@@ -103,7 +108,8 @@ def what_if(
     """Let a method search over recorded trials.
 
     Args:
-        recordings: of one or several experiments with the same metric and unit; their trials are used in this order.
+        recordings: of one or several experiments with the same metric and unit, each once; their trials are used in
+            this order.
         make: makes the method.
         workers: how many trials train at once; by default as many as there were at most in a recording.
         extrapolate: what a trial reports beyond what was recorded of it; see ``RecordedTrials``.
@@ -141,6 +147,8 @@ def what_if(
         workers=places,
         extrapolate=extrapolate,
         smaller_is_better=smaller,
+        unused=trials.unused,
+        notes=tuple(_notes(recordings, len(curves), trials.unused)),
         result=result,
     )
 
@@ -171,6 +179,39 @@ def _check(recordings: Sequence[Recording]) -> None:
                     f"{recordings[0].name} and {recording.name} do not go together: their searcher.{what} is {mine!r} "
                     f"and {theirs!r}; compare experiments that measure the same"
                 )
+
+    for number, recording in enumerate(recordings):
+        if any(_is_same_search(recording, other) for other in recordings[:number]):
+            raise InvalidInput(
+                f"{recording.name} is named twice; name each experiment once, or its trials would count double"
+            )
+
+
+def _is_same_search(one: Recording, other: Recording) -> bool:
+    """Whether two recordings are of one experiment, perhaps at different times."""
+    # Facts carry their time and the trials' request ids.
+    return all(mine == theirs for mine, theirs in zip(one.rows, other.rows, strict=False))
+
+
+def _notes(recordings: Sequence[Recording], curves: int, unused: int) -> Iterator[str]:
+    """What the numbers do not tell."""
+    first = recordings[0]
+    spaces = first.config.hyperparameters
+    if any(recording.config.hyperparameters != spaces for recording in recordings[1:]):
+        other = next(r for r in recordings[1:] if r.config.hyperparameters != spaces)
+        yield (
+            f"{_capital(first.name)} and {other.name} have different search spaces; their trials are taken as if they "
+            "had been drawn from one."
+        )
+    silent = sum(len(recording.trials()) for recording in recordings) - curves
+    if silent:
+        yield f"{silent} of the recorded trials reported no number as the searched metric, and stand for none."
+    if unused:
+        yield f"{unused} of the {curves} recorded trials with a metric were never used: fewer trials were asked for."
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _recorded_side(recordings: Sequence[Recording], smaller: bool, longest: int) -> Side:

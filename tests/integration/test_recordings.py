@@ -191,6 +191,26 @@ def test_a_flipped_comparison_is_found_at_the_operation_where_it_first_matters(
     assert main([*command, "--to", str(number - 1)]) == 0
 
 
+def test_an_experiment_that_is_not_there_is_told_with_what_to_do(folder: Path, capsys: Capture) -> None:
+    for code, *words in ((2, "replay"), (1, "export"), (1, "why"), (1, "what-if")):
+        assert main(["e", *words, "99999"]) == code
+        told = capsys.readouterr().err
+        assert told == "Error: experiment 99999 not found; `det e list` shows the experiments that are there\n"
+    assert list(folder.glob("*.detrec")) == []
+
+
+def test_a_trial_that_is_not_there_is_told_as_before(random_search: int, folder: Path, capsys: Capture) -> None:
+    missing = uuid.UUID(int=1)
+    assert main(["e", "why", str(random_search), str(missing)]) == 1
+    assert f"experiment {random_search} has no trial with request id {missing}" in capsys.readouterr().err
+
+
+def test_a_recording_goes_into_a_folder_that_is_there(random_search: int, folder: Path, capsys: Capture) -> None:
+    assert main(["e", "export", str(random_search), "-o", "nowhere/a.detrec"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("Error: nowhere/a.detrec cannot be written: No such file or directory; name a file")
+
+
 def test_the_debugger_stops_at_the_first_difference(
     recording: Recording, folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,7 +324,7 @@ def test_wrong_questions_are_answered_without_a_traceback(
         (["why", "999999"], 1, "999999"),
         (["why", "none.detrec"], 2, "No such file"),
         (["export", "999999"], 1, "999999"),
-        (["export", str(halving), "-o", "none/a.detrec"], 1, "none"),
+        (["export", str(halving), "-o", "none/a.detrec"], 2, "none"),
         (["replay", "other.detrec"], 2, "is no recorded experiment"),
         (["replay", str(halving)], 2, "name it with --method module:Class"),
         (["replay", "999999", "--method", METHOD], 2, "999999"),

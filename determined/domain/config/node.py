@@ -66,7 +66,9 @@ class Node:
             is_whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
             self.must_be(wanted, f"; write it as {int(value)}" if is_whole else "")
         elif not least <= value <= most:
-            self.must_be(wanted)
+            # One bound alone explains nothing when it is the other one, that of 64 bits, which does not hold.
+            is_told = most < MAX_INT64 if value > most else least > MIN_INT64
+            self.must_be(wanted if is_told else f"a whole number from {least} to {most}")
         else:
             return value
         return None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from determined.workshop.check.chance import confirmed
 from determined.workshop.check.elsewhere import Elsewhere
 from determined.workshop.check.explore import Exploration
 from determined.workshop.check.findings import Finding, Kind
 from determined.workshop.check.moves import Chooser, Move, Setting, scripted
-from determined.workshop.check.play import Outcome, Play, Subject
+from determined.workshop.check.play import COPIES, Outcome, Play, Subject
 from determined.workshop.check.shared import OwnProcess, Process, Shared
 from determined.workshop.check.shorten import shorten
 
@@ -37,13 +38,25 @@ class Checker:
         with self.shared.kept():
             calm = self.replay(Setting(), ())
             if calm.finding is not None:
-                return calm if calm.finding.kind is Kind.ENDLESS else shorten(calm, self.replay)
+                return calm if calm.finding.kind is Kind.ENDLESS else self._settled(calm)
             self.worlds.append(calm)
             exploration = Exploration(self.play, MAX_WORK)
             if examples > 1:
                 exploration.run(examples - 1, seed)
             self.worlds += exploration.worlds
-            return None if exploration.failed is None else shorten(exploration.failed, self.replay)
+            return self._never_growing() if exploration.failed is None else self._settled(exploration.failed)
+
+    def _settled(self, failed: Outcome) -> Outcome:
+        """The shortest story for a fault, and whether it comes by chance."""
+        short = shorten(failed, self.replay)
+        return confirmed(short, self.replay, repeatable=self.subject.repeatable)
+
+    def _never_growing(self) -> Outcome | None:
+        """A world in which a length comes twice, if in none of them a trial gets on."""
+        if any(world.grows for world in self.worlds):
+            return None
+        found = next((world for world in self.worlds if world.repeated is not None), None)
+        return None if found is None else shorten(_strict(found), self.replay_strictly)
 
     def explore_elsewhere(self) -> Outcome | None:
         """Play worlds again in processes that order sets differently; one in which answers differ, if there is any.
@@ -56,21 +69,34 @@ class Checker:
             for world in self.worlds:
                 found = elsewhere.play(world.setting, world.moves)
                 if found.finding is not None:
-                    return shorten(found, elsewhere.play)
+                    return confirmed(shorten(found, elsewhere.play), elsewhere.play, repeatable=True)
                 events += found.events
                 if events > MAX_EVENTS_ELSEWHERE:
                     break
         return None
+
+    def notes(self) -> Iterator[str]:
+        """What is allowed, but worth knowing; a sentence each."""
+        repeats = next((world.repeats for world in self.worlds if world.repeats), "")
+        if repeats:
+            yield (
+                f"it asks for a length that the trial has completed already, e.g. {repeats}; the trial validates again "
+                "and trains nothing in between, as lengths count from its start"
+            )
 
     def replay(self, setting: Setting, moves: Sequence[Move]) -> Outcome:
         """Play one world whose choices are known."""
         with self.shared.kept():
             return self.play(setting, scripted(moves))
 
+    def replay_strictly(self, setting: Setting, moves: Sequence[Move]) -> Outcome:
+        """The same, and judge lengths by this world alone."""
+        return _strict(self.replay(setting, moves))
+
     def play(self, setting: Setting, chooser: Chooser) -> Outcome:
         """Play one world; when variables outside of the method have changed, find out whether that matters."""
         self.shared.reset()
-        outcome = Play(self.subject, setting, self.folder, [Process()] * 3).run(chooser)
+        outcome = Play(self.subject, setting, self.folder, [Process()] * COPIES).run(chooser)
         changed = self.shared.changed()
         if not changed:
             return outcome
@@ -85,8 +111,14 @@ class Checker:
 
     def _apart(self, outcome: Outcome, *, forgets: bool) -> Outcome:
         """The same world, with each copy of the method in a process of its own."""
-        processes = [OwnProcess(self.shared, forgets=forgets) for _ in range(3)]
+        processes = [OwnProcess(self.shared, forgets=forgets) for _ in range(COPIES)]
         return Play(self.subject, outcome.setting, self.folder, processes).run(scripted(outcome.moves))
+
+
+def _strict(outcome: Outcome) -> Outcome:
+    if outcome.finding is None and not outcome.grows:
+        outcome.finding = outcome.repeated
+    return outcome
 
 
 def _shared(outcome: Outcome, changed: list[str], why: str) -> Outcome:

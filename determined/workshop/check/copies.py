@@ -8,12 +8,20 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from copy import copy
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from copy import copy, deepcopy
 from pathlib import Path
 from typing import Any
 
-from determined.domain.events import ExitCause, SearcherEvent, TrialClosed, TrialExitedEarly
+import msgspec
+
+from determined.domain.events import (
+    ExitCause,
+    SearcherEvent,
+    TrialClosed,
+    TrialExitedEarly,
+    ValidationCompleted,
+)
 from determined.domain.search_method import InvalidMethodAnswer, SearcherState, SearchMethod, apply_event, dispatch
 from determined.methods.ending import EndRule
 from determined.searcher import method as saving
@@ -52,11 +60,11 @@ class Copy:
         with self.process.running():
             seed(event_id)
             try:
-                operations = dispatch(self.method, self.state, event)
+                operations = dispatch(self.method, self.state, _own(event))
             except InvalidMethodAnswer as error:
                 wrong_progress = f"{type(self.method).__name__}.progress returned" in str(error)
                 raise Fault(Kind.PROGRESS_RANGE if wrong_progress else Kind.ANSWER, f"{error}.") from error
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise Fault(Kind.RAISES, f"{type(error).__name__}: {error}{where(error)}.") from error
         self._check_state()
         self.heard.append((event_id, event))
@@ -69,6 +77,19 @@ class Copy:
             operations += [] if end is None else [end]
         return self.names.answer(operations)
 
+    def save(self, folder: Path) -> None:
+        """Save, and go on with the same object, as a runner does.
+
+        Args:
+            folder: for temporary files.
+        Raises:
+            Fault: saving raised.
+        """
+        with self._refusing("be saved"), self.process.running():
+            seed(0)
+            with self._kept(folder):
+                pass
+
     def reload(self, folder: Path) -> None:
         """Save, forget everything, make the method anew, and load.
 
@@ -77,21 +98,26 @@ class Copy:
         Raises:
             Fault: saving or loading raised.
         """
-        doing = "be saved"
-        try:
-            with self.process.running(), self._kept(folder) as load:
-                doing = "be loaded"
-                with self.process.restarted():
-                    seed(0)
-                    method = self.make()
-                    load(method)
-        except Exception as error:
-            text = f"{type(error).__name__}: {error}{where(error)}"
-            raise Fault(Kind.RELOAD, f"the method could not {doing}: {text}.") from error
+        with ExitStack() as kept:
+            with self._refusing("be saved"):
+                kept.enter_context(self.process.running())
+                load = kept.enter_context(self._kept(folder))
+            with self._refusing("be loaded"), self.process.restarted():
+                seed(0)
+                method = self.make()
+                load(method)
         self.method = method
         # A handler may have kept the old one, which must not help it.
         self.state = _twin(self.expected)
         self.reloads += 1
+
+    @contextmanager
+    def _refusing(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            text = f"{type(error).__name__}: {error}{where(error)}"
+            raise Fault(Kind.RELOAD, f"the method could not {what}: {text}.") from error
 
     def _kept(self, folder: Path) -> AbstractContextManager[Callable[[SearchMethod], None]]:
         if saving.is_found_from_events(self.method):
@@ -104,7 +130,7 @@ class Copy:
         state.experiment_id = 1
         for event_id, event in self.heard:
             seed(event_id)
-            dispatch(method, state, event)
+            dispatch(method, state, _own(event))
             state.last_event_id = event_id
 
     def _made(self) -> SearchMethod:
@@ -122,6 +148,13 @@ class Copy:
             f"the handler changed state.{', state.'.join(changed)}. The state belongs to whoever runs the search: "
             "keep what you need in attributes of your own.",
         )
+
+
+def _own(event: SearcherEvent) -> SearcherEvent:
+    """The event with a metric that is nobody else's, as if it had come over a wire: the method may change it."""
+    if isinstance(event, ValidationCompleted) and isinstance(event.metric, (dict, list)):
+        return msgspec.structs.replace(event, metric=deepcopy(event.metric))
+    return event
 
 
 def _twin(state: SearcherState) -> SearcherState:
@@ -143,7 +176,7 @@ def _saved(method: SearchMethod, state: SearcherState, folder: Path) -> Iterator
         saving.save_into(method, state, where_to, 1)
         yield lambda other: saving.load_from(other, where_to)
     finally:
-        shutil.rmtree(where_to)
+        shutil.rmtree(where_to, ignore_errors=True)
 
 
 def _writes_files(method: SearchMethod) -> bool:

@@ -1,186 +1,201 @@
 """Whether the cost of an event grows with the number of trials: counted in steps of the interpreter, not in seconds.
 
-What is counted are the bytecodes that Python executes while the method is asked. A loop or a comprehension over all
-trials is seen at once; work inside of one call of C code, such as ``sorted(numbers)`` or ``x in a_list``, is not.
+Events are compared with their like, those of the same handler that were answered by the same operations, in searches
+of which each is four times as large as the one before. A step is a bytecode that Python executes while the method is
+asked, or a member that one call of C code, such as ``sorted(numbers)``, goes through.
 """
 
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from types import CodeType, FrameType
-from typing import Any
+from types import CodeType
 
 from determined.domain.search_method import SearchMethod
-from determined.workshop.check.findings import Finding, Kind, Step
-from determined.workshop.check.moves import Move, Setting, finish
-from determined.workshop.check.play import Play, Subject
+from determined.workshop.check import findings, walks
+from determined.workshop.check.counting import Broken, CountedPlay, Counting, Counts, Kind, TooSlow
+from determined.workshop.check.findings import Finding, Step
+from determined.workshop.check.growth import Sample, is_linear
+from determined.workshop.check.play import Subject
 from determined.workshop.check.rules import Budget
-from determined.workshop.check.shared import Process
-from determined.workshop.check.world import World
+from determined.workshop.check.saved import growth_note
 
 Sized = Callable[[int], SearchMethod]
 """Makes the method for a search of so many trials."""
 
-SIZES = (40, 80, 160)
-"""Numbers of trials of the searches that are compared; each twice the one before."""
-_LINEAR = 1.5
-"""From one size to the next, a logarithm grows as much as before, and what is linear grows twice as much."""
-_LEAST = 80.0
-"""Growth by fewer steps than this, over all sizes, is not told from chance."""
-_WORKERS = 8
-_HERE = str(Path(__file__).parent)
-_HANDLER_OF = {
-    "TrialCreated": "on_trial_created",
-    "TrialProgress": "progress",
-    "ValidationCompleted": "on_validation_completed",
-    "TrialExitedEarly": "on_trial_exited_early",
-    "TrialClosed": "on_trial_closed",
-}
+SIZES = (15, 60, 240, 960)
+"""Numbers of trials of the searches. The last three are compared; the first three when the last takes too long."""
+LIMIT_S = 15.0
+"""Processor time for one search."""
+_HEAVY = 20_000.0
+"""A method that takes so many steps for an event is not asked to run the largest search."""
+_EVENTS, _FEWEST_EVENTS = 400, 100
+"""How many events of a search are counted, and how many of a heavy method."""
+_STEPS = 2_000_000.0
+"""So many steps are counted in a search, about."""
+_PER_TRIAL = 2.0
+"""Events for each trial in the second half of a search, about."""
+_LIBRARIES = ("site-packages", "dist-packages")
+_OURS = str(Path(__file__).parent)
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """What one search cost.
+class Measured:
+    """What was found out.
 
     Attributes:
-        trials: that it made.
-        steps: counted, by handler and code.
-        events: by handler.
+        steps: mean steps of an event in the second largest search, and in the largest.
+        finding: None when nothing grows like the number of trials.
+        notes: a sentence each.
     """
 
-    trials: int
-    steps: dict[str, Counter[CodeType]]
-    events: Counter[str]
-
-    def each(self, handler: str) -> float:
-        """Mean steps of an event."""
-        return self.steps[handler].total() / self.events[handler]
-
-    @property
-    def mean(self) -> float:
-        """Mean steps of all events."""
-        return sum(found.total() for found in self.steps.values()) / max(self.events.total(), 1)
+    steps: tuple[float, float]
+    finding: Finding | None
+    notes: tuple[str, ...]
 
 
-def measure(sized: Sized, trials: int, subject: Subject, folder: Path) -> Cost:
-    """Run a search of so many trials without failures, and count."""
-    counting = _Counting()
-    asked = replace(subject, make=lambda: sized(trials), budget=Budget(), max_events=200 * trials)
-    play = _CountedPlay(asked, folder, counting)
-    play.run(_Busy())
-    return Cost(len(play.judge.trials), counting.steps, counting.events)
+class NotMeasured(Exception):
+    """The cost could not be found out; the text says why."""
 
 
-def judge(costs: Sequence[Cost]) -> Finding | None:
-    """What grows like the number of trials; None when nothing does, or when the searches are not of such sizes.
+def measure(sized: Sized, subject: Subject, folder: Path) -> Measured:
+    """Run searches of several sizes without failures, and compare them.
+
+    Raises:
+        NotMeasured: they cannot be run, or are not of such sizes.
+    """
+    try:
+        counts, method = _run(sized, subject, folder)
+    except TooSlow as error:
+        raise NotMeasured(f"{error} takes too long") from error
+    except Broken as error:
+        raise NotMeasured(str(error)) from error
+    except Exception as error:
+        # With other numbers of trials its arguments may make no sense.
+        text = f"the method cannot be made for other numbers of trials ({type(error).__name__}: {error})"
+        raise NotMeasured(text) from error
+    compared = counts[-3:]
+    if any(after.trials <= 2 * before.trials for before, after in pairwise(compared)):
+        asked, made = (", ".join(map(str, numbers)) for numbers in (SIZES, [count.trials for count in counts]))
+        raise NotMeasured(f"searches that were to make {asked} trials made {made}")
+    finding, note = judge(compared, _Place(method))
+    _, middle, large = compared
+    saved = growth_note((middle.trials, large.trials), (middle.saved_bytes, large.saved_bytes))
+    return Measured((middle.mean, large.mean), finding, tuple(text for text in (note, saved) if text))
+
+
+def judge(counts: Sequence[Counts], place: _Place) -> tuple[Finding | None, str | None]:
+    """What grows like the number of trials: in the method's own code, or, as a note, in that of a library.
 
     Args:
-        costs: of three searches, each twice as large as the one before.
+        counts: of three searches, the smallest first.
     """
-    small, middle, large = costs
-    if not 1.5 * small.trials < middle.trials < large.trials / 1.5:
-        return None
-    for handler in sorted(small.events.keys() & middle.events.keys() & large.events.keys()):
-        first, second = (after.each(handler) - before.each(handler) for before, after in pairwise(costs))
-        enough = small.events[handler] >= small.trials / 4
-        if enough and first + second > _LEAST and second > _LINEAR * max(first, 0.0):
-            return _finding(handler, costs)
-    return None
+    growing: dict[Kind, Sequence[Sample]] = {}
+    for kind in sorted(set.intersection(*(set(count.steps) for count in counts))):
+        own = [_sample(count, kind, place.is_own) for count in counts]
+        if is_linear(own):
+            growing[kind] = own
+    if growing:
+        return _finding(max(growing, key=lambda kind: _factor(growing[kind])), counts, place), None
+    for kind in sorted(set.intersection(*(set(count.steps) for count in counts))):
+        if is_linear([_sample(count, kind, lambda code: True) for count in counts]):
+            code = _most_growing(kind, counts, lambda code: not place.is_own(code))
+            small, large = counts[0].trials, counts[-1].trials
+            return None, (
+                f"from {small} to {large} trials, {kind[0]} takes more and more steps in a library, most of them in "
+                f"{_told(code)}"
+            )
+    return None, None
 
 
-def _finding(handler: str, costs: Sequence[Cost]) -> Finding:
-    small, large = costs[0], costs[-1]
+class _Place:
+    """Which code is the method's own: all but that of installed packages that its classes do not come from.
 
-    def growth(code: CodeType) -> float:
-        return large.steps[handler][code] / large.events[handler] - small.steps[handler][code] / small.events[handler]
+    Args:
+        method: one of those that were measured.
+    """
 
-    most = max(large.steps[handler], key=growth)
-    name = getattr(most, "co_qualname", most.co_name)
-    place = f"{name} ({Path(most.co_filename).name}, line {most.co_firstlineno})"
+    def __init__(self, method: SearchMethod) -> None:
+        tops = {cls.__module__.partition(".")[0] for cls in type(method).__mro__}
+        files = (getattr(sys.modules.get(top), "__file__", None) for top in tops)
+        self._homes = tuple(file.removesuffix("__init__.py") for file in files if file)
+
+    def is_own(self, code: CodeType) -> bool:
+        """Whether its author can mend it."""
+        file = code.co_filename
+        return file.startswith(self._homes) or not any(part in _LIBRARIES for part in Path(file).parts)
+
+
+def _run(sized: Sized, subject: Subject, folder: Path) -> tuple[list[Counts], SearchMethod]:
+    counter = Counting()
+    method = sized(SIZES[0])
+
+    def search(trials: int, share: float) -> Counts:
+        asked = replace(subject, make=lambda: sized(trials), budget=Budget(), max_events=200 * trials)
+        play = CountedPlay(asked, folder, counter, trials=trials, share=share, limit_s=LIMIT_S)
+        return play.play()
+
+    # What this one runs says in which files there is something to count.
+    first = search(SIZES[0], 1.0)
+    counts: list[Counts] = []
+    with walks.counted(_files([first], _Place(method)), counter.walk):
+        for trials in SIZES:
+            mean = counts[-1].mean if counts else 0.0
+            if trials == SIZES[-1] and mean > _HEAVY:
+                break
+            events = min(_EVENTS, max(_FEWEST_EVENTS, _STEPS / (mean + 1)))
+            try:
+                counts.append(search(trials, events / (_PER_TRIAL * trials)))
+            except TooSlow:
+                if trials != SIZES[-1]:
+                    raise
+    return counts, method
+
+
+def _files(counts: Iterable[Counts], place: _Place) -> set[str]:
+    codes = {code for count in counts for found in count.steps.values() for steps in found for code in steps}
+    files = {code.co_filename for code in codes if place.is_own(code)}
+    return {file for file in files if not file.startswith(_OURS)}
+
+
+def _sample(count: Counts, kind: Kind, is_counted: Callable[[CodeType], bool]) -> Sample:
+    steps = [sum(n for code, n in each.items() if is_counted(code)) for each in count.steps[kind]]
+    return Sample(count.trials, steps)
+
+
+def _factor(samples: Sequence[Sample]) -> float:
+    return samples[-1].mean / max(samples[-2].mean, 1.0)
+
+
+def _finding(kind: Kind, counts: Sequence[Counts], place: _Place) -> Finding:
+    code = _most_growing(kind, counts, place.is_own)
+    handler, *verbs = kind
     text = (
-        f"what {handler} takes grows with the number of trials. Most of the growth is in {place}. Keep sums, counts "
-        "and sorted lists up to date instead of going through all trials at each event."
+        f"what {handler} takes grows with the number of trials. Most of the growth is in {_told(code)}. Keep sums, "
+        "counts and sorted lists up to date instead of going through all trials at each event."
     )
+    answer = f" and answers {', '.join(verbs)}" if verbs else ""
     story = tuple(
         Step(
-            f"in a search of {cost.trials} trials, {handler} takes {cost.each(handler):.0f} steps of Python on average"
+            f"in a search of {count.trials} trials, when {handler} is called{answer}, it takes "
+            f"{_sample(count, kind, place.is_own).mean:.0f} steps on average"
         )
-        for cost in costs
+        for count in counts
     )
-    return Finding(Kind.COST, text, story)
+    return Finding(findings.Kind.COST, text, story)
 
 
-class _Busy:
-    """All trials do well, report progress, and their metrics differ."""
+def _most_growing(kind: Kind, counts: Sequence[Counts], is_counted: Callable[[CodeType], bool]) -> CodeType:
+    def growth(code: CodeType) -> float:
+        before, after = (_sample(count, kind, code.__eq__).mean for count in (counts[0], counts[-1]))
+        return after - before
 
-    def __init__(self) -> None:
-        self.reported = ""
-        self.number = 0
-
-    def __call__(self, world: World) -> Move | None:
-        move = finish(world)
-        if move is None or move.verb != "validate":
-            return move
-        if self.reported != move.trial:
-            self.reported = move.trial
-            return Move("progress", move.trial, 0.5)
-        self.reported = ""
-        # Numbers that seem to have no order, and are the same each time.
-        self.number = (self.number * 75 + 74) % 65537
-        return move._replace(value=self.number / 65537)
+    return max({code for steps in counts[-1].steps[kind] for code in steps if is_counted(code)}, key=growth)
 
 
-class _CountedPlay(Play):
-    """Says which handler is about to be called."""
-
-    def __init__(self, subject: Subject, folder: Path, counting: _Counting) -> None:
-        super().__init__(subject, Setting(_WORKERS), folder, [counting])
-        self.counting = counting
-
-    def _handle(self, event_id: int, event: Any) -> Any:
-        self.counting.handler = type(event).__name__
-        return super()._handle(event_id, event)
-
-
-class _Counting(Process):
-    """Counts the steps of what runs in it."""
-
-    def __init__(self) -> None:
-        self.handler = ""
-        self.steps: dict[str, Counter[CodeType]] = {}
-        self.events: Counter[str] = Counter()
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Count, and leave other tracing, a debugger's or that of a coverage tool, as it was."""
-        handler = _HANDLER_OF.get(self.handler)
-        if handler is None:
-            yield
-            return
-        self.events[handler] += 1
-        steps = self.steps.setdefault(handler, Counter())
-
-        def count(frame: FrameType, event: str, arg: Any) -> Any:
-            if event == "opcode":
-                steps[frame.f_code] += 1
-            return count
-
-        def enter(frame: FrameType, event: str, arg: Any) -> Any:
-            if frame.f_code.co_filename.startswith(_HERE):
-                return None
-            frame.f_trace_opcodes = True
-            frame.f_trace_lines = False
-            return count
-
-        before = sys.gettrace()
-        sys.settrace(enter)
-        try:
-            yield
-        finally:
-            sys.settrace(before)
+def _told(code: CodeType) -> str:
+    name = getattr(code, "co_qualname", code.co_name)
+    return f"{name} ({Path(code.co_filename).name}, line {code.co_firstlineno})"

@@ -23,6 +23,7 @@ class Kind(str, enum.Enum):
     PROGRESS_RANGE = "progress is not from 0 to 1"
     PROGRESS_FALLS = "progress falls"
     RELOAD = "the state does not survive a reload"
+    SAVING = "saving changes the method"
     RANDOM = "the same events get different answers"
     SHARED = "state is kept outside of the object"
     SEARCHER_STATE = "the searcher state is changed"

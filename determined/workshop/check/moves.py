@@ -15,7 +15,7 @@ class Move(NamedTuple):
     """One choice.
 
     Attributes:
-        verb: one of ``VALUES`` or ``COMMANDS``.
+        verb: one of those that ``possible`` knows.
         trial: the name of the trial that it is about, "" for none.
         value: the metric, the share of the length, the number of workers or of events.
     """
@@ -64,6 +64,7 @@ def possible(world: World) -> dict[str, list[str]]:
         ("validate", working),
         ("leave", [name for name in world.live if world.may_leave(name)]),
         ("progress", working),
+        ("repeat", [name for name in world.live if world.may_repeat(name)]),
         ("crash", list(world.live)),
         ("stop", [name for name in world.live if not world.is_asked(name)]),
         ("invalid", working),

@@ -48,12 +48,18 @@ class Outcome:
     Attributes:
         moves: the choices that were made, without those of ``finish``.
         finding: None when all is well.
+        by_chance: the same choices do not always lead to the finding.
+        repeats, repeated, grows: what the ``Judge`` says of lengths, ``repeated`` with its story.
     """
 
     setting: Setting
     moves: list[Move] = field(default_factory=list)
     story: list[Step] = field(default_factory=list)
     finding: Finding | None = None
+    by_chance: bool = False
+    repeats: str = ""
+    repeated: Finding | None = None
+    grows: bool = False
     events: int = 0
     reloads: int = 0
 
@@ -68,12 +74,16 @@ class Outcome:
         return len(self.finding.story) if self.finding else 0, len(self.moves)
 
 
+COPIES = 4
+"""How many copies of a method are compared."""
+
+
 class Play:
     """One world from its beginning to its end.
 
     Args:
-        processes: where the copies of the method live, one for each: the steady one, and, if there are three, its twin
-            and the one that is reloaded at every event.
+        processes: where the copies of the method live, one for each: the steady one, and, if there are ``COPIES``, its
+            twin, the one that is saved at every event, and the one that is reloaded at every event.
     """
 
     def __init__(
@@ -97,21 +107,28 @@ class Play:
         except Fault as fault:
             steps = story.folded(self.outcome.story, fault.kind)
             self.outcome.finding = Finding(fault.kind, fault.text, tuple(steps))
+        self.outcome.grows, self.outcome.repeats = self.judge.grows, self.judge.repeats
         self.outcome.reloads = sum(copy.reloads for copy in self.others)
         return self.outcome
 
     def _run(self, choose: Chooser) -> None:
         choosing = True
-        while not (self.world.is_over or self.judge.has_shut_down):
+        while not self.world.is_over:
+            choosing = choosing and not self.judge.has_shut_down
             move = choose(self.world) if choosing else None
             if move is not None:
                 self.outcome.moves.append(move)
             else:
                 choosing = False
                 move = finish(self.world)
+            if move is None and self.judge.has_shut_down:
+                break
             if move is None:
                 raise Fault(Kind.DEADLOCK, story.deadlock(self.judge))
             self._make(move)
+        if self.world.queue:
+            # A runner hands over what is left, also when the experiment is over.
+            self._answer(len(self.world.queue))
 
     def _make(self, move: Move) -> None:
         verb, name, value = move
@@ -123,6 +140,8 @@ class Play:
             world.validate(name, self.subject.metric(value))
         elif verb == "progress":
             world.progress(name, value)
+        elif verb == "repeat":
+            world.repeat(name)
         elif verb == "leave":
             world.exit(name, 0, acknowledged=True)
         elif verb == "crash":
@@ -165,13 +184,18 @@ class Play:
         if self.others:
             self._compare(event_id, event, answer)
         self.judge.check(event, answer, self.steady.names)
+        if self.judge.repeated and self.outcome.repeated is None:
+            steps = story.folded(self.outcome.story, Kind.LENGTH)
+            self.outcome.repeated = Finding(Kind.LENGTH, self.judge.repeated, tuple(steps))
         if self.outcome.events >= self.subject.max_events:
             raise Fault(Kind.ENDLESS, story.endless(self.judge, self.outcome.events))
         return answer
 
     def _compare(self, event_id: int, event: SearcherEvent, answer: Answer) -> None:
-        twin, reloaded = self.others
+        twin, saved, reloaded = self.others
         self._expect(twin, Kind.RANDOM, story.TWIN, event_id, event, answer)
+        saved.save(self.folder)
+        self._expect(saved, Kind.SAVING, story.SAVED, event_id, event, answer)
         reloaded.reload(self.folder)
         self._expect(reloaded, Kind.RELOAD, story.RELOADED, event_id, event, answer)
 

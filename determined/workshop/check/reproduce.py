@@ -22,7 +22,7 @@ DEFAULT_FILE = "search_check_failure.py"
 _FILE = '''\
 """Shows again what a check of {name} has found: {kind}.
 
-It fails until the fault is mended. Run it with python or pytest.
+It fails until the fault is mended. Run it with python or pytest.{chance}
 
 {story}
 """
@@ -47,11 +47,17 @@ def make(**args):
 """
 
 
-def write(path: Path, target: Target, finding: Finding, how: Sequence[str]) -> None:
+_CHANCE = """
+The fault comes by chance, so it may take several attempts to see it: the story is played until it fails, at most
+{attempts} times."""
+
+
+def write(path: Path, target: Target, finding: Finding, how: Sequence[str], attempts: int = 1) -> None:
     """Write the file.
 
     Args:
         how: the arguments of the call that shows the finding, beside what makes the method, as Python source.
+        attempts: that this call makes.
     Raises:
         InvalidInput: the file cannot be written.
     """
@@ -61,6 +67,7 @@ def write(path: Path, target: Target, finding: Finding, how: Sequence[str]) -> N
         name=target.name,
         kind=finding.kind.value,
         story=story.replace("\\", "\\\\").replace('"', "'"),
+        chance=_CHANCE.format(attempts=attempts) if attempts > 1 else "",
         make=_MAKE if maker[0] == "make" else "",
         call="check_cost" if finding.kind is Kind.COST else "replay_story",
         arguments="\n".join(f"        {argument}," for argument in (*maker, *how)),

@@ -16,6 +16,7 @@ from determined.workshop.check.answers import Answer, Names, Order
 from determined.workshop.check.findings import Fault, Kind
 
 _ROUNDING = 1e-9
+_LENGTHS = "Lengths count from the start of a trial, so each must be greater than the last."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,18 @@ class Judge:
     Attributes:
         trials: what is known of each, by name.
         has_shut_down: the method has ended the search; nothing is asked of it from then on.
+        grows: a trial was asked for more than it had completed.
+        repeats: the first operation that asks for a length when it is completed; "" when there is none.
+        repeated: what is wrong with the first of them that is for more than one unit, should no trial ever grow.
     """
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self.trials: dict[str, Known] = {}
         self.has_shut_down = False
+        self.grows = False
+        self.repeats = ""
+        self.repeated = ""
         self._invalid: set[str] = set()
         self._units = 0
         self._open = 0
@@ -133,12 +140,15 @@ class Judge:
         trial = self._find(order)
         if trial.is_closed or trial.has_exited or trial.is_over:
             raise Fault(Kind.OVER_TRIAL, f"{order}, but {_why_over(order.trial, trial)}. Nothing comes of it.")
-        if order.length <= trial.completed:
-            raise Fault(
-                Kind.LENGTH,
-                f"{order}, but trial {order.trial} has completed {trial.completed} already. Lengths count from the "
-                "start of a trial, so each must be greater than the last.",
-            )
+        done = f"{order}, but trial {order.trial} has completed {trial.completed} already"
+        if order.length < max(trial.completed, 1):
+            raise Fault(Kind.LENGTH, f"{done}. {_LENGTHS}")
+        if order.length == trial.completed:
+            # A table of lengths that are rounded to whole units, at least 1, may hold a length twice.
+            self.repeats = self.repeats or str(order)
+            if order.length > 1:
+                self.repeated = self.repeated or f"{done}, and no trial is ever asked for more. {_LENGTHS}"
+        self.grows = self.grows or 0 < trial.completed < order.length
         if order.length == trial.asked:
             raise Fault(Kind.LENGTH, f"{order} comes twice: trial {order.trial} is at work on that length already.")
         limit = self.budget.max_length

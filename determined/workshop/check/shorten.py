@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from determined.workshop.check.answers import letter
 from determined.workshop.check.moves import VALUES, Move, Setting
 from determined.workshop.check.play import Outcome
 
@@ -55,3 +56,15 @@ def _smaller(outcome: Outcome) -> Iterator[tuple[Setting, list[Move]]]:
     for at, move in enumerate(moves):
         if _has_values(move) and move.value != VALUES[move.verb][0]:
             yield setting, [*moves[:at], move._replace(value=VALUES[move.verb][0]), *moves[at + 1 :]]
+    for length in (len(moves), 0) if moves else (0,):
+        yield setting, moves[:length] + _TOGETHER
+
+
+_FIRST = [letter(index) for index in range(8)]
+_TOGETHER = [
+    *(Move("validate", name, VALUES["validate"][0]) for name in _FIRST),
+    *(Move("leave", name) for name in _FIRST),
+    Move("answer"),
+] * 8
+"""All trials do in turn what they can, before the method is asked: what happens to several alike is told in one line.
+What is impossible is left out."""

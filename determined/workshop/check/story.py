@@ -18,10 +18,12 @@ from determined.workshop.check.moves import Move
 from determined.workshop.check.rules import Judge, listed
 
 TWIN = "a second copy of the method, which heard the same events,"
+SAVED = "the same method, saved before each event,"
 RELOADED = "the same method, saved and loaded before each event,"
 ADVICE: Mapping[Kind, str] = {
     Kind.RANDOM: " Draw random numbers from a generator with a seed, and do not rely on the order of a set, on time, "
     "or on ids.",
+    Kind.SAVING: " A runner saves a search whenever it likes, and goes on with the same object: saving must only read.",
     Kind.RELOAD: " Save everything that the handlers change, and the state of generators of random numbers too, or "
     "draw from one that is made anew for each draw.",
 }
@@ -37,6 +39,7 @@ def told(move: Move) -> str:
         "invalid": f"trial {name} raises InvalidHP",
         "stop": f"the process of trial {name} exits with 0",
         "kill": f"a user kills trial {name}",
+        "repeat": f"the last report of trial {name} arrives once more",
         "pause": "a user pauses the experiment",
         "activate": "the experiment goes on",
         "cancel": "a user cancels the experiment",

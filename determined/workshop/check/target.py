@@ -16,13 +16,17 @@ from determined.domain.config import CustomSearch, ExperimentConfig
 from determined.domain.lengths import Length
 from determined.domain.search_method import SearchMethod
 from determined.errors import InvalidInput
+from determined.methods.grid import GridSearch
 from determined.methods.registry import make_method
+from determined.methods.single import SingleSearch
 from determined.simulator.run import read_config
-from determined.workshop.load import load_factory
+from determined.workshop.load import load_factory, parameters_of
 
 Config = ExperimentConfig | Mapping[str, Any] | str | Path
-SIZE_NAMES = ("max_trials", "num_trials", "n_trials", "trials")
+SIZE_NAMES = ("max_trials", "num_trials", "n_trials", "trials", "population_size")
 """Arguments that say how many trials a search makes."""
+_ONE_SIZE = {"single": "it makes one trial", "grid": "a grid has the size of its space"}
+_ONE_SIZE_OF: Mapping[type[Any], str] = {SingleSearch: _ONE_SIZE["single"], GridSearch: _ONE_SIZE["grid"]}
 METRIC = "METRIC"
 """What stands for the number in a template of a metric."""
 
@@ -67,32 +71,47 @@ class Target:
         made: Any = self.factory.func if isinstance(self.factory, functools.partial) else self.factory
         return str(getattr(made, "__name__", type(made).__name__))
 
-    def number(self, *names: str) -> int | None:
-        """What the arguments, or else the configuration, give for the first of these names that is there."""
-        given = {**self._known(), **self._bound(), **self.args}
-        for name in names:
-            value = given.get(name)
-            if isinstance(value, int) and not isinstance(value, bool):
-                return value
-        return None
+    def number(self, name: str) -> int | None:
+        """What the arguments, or else the configuration, or else the defaults of the method, give for a name."""
+        default = next((p.default for p in self._own_parameters() if p.name == name), None)
+        value = {name: default, **self._known(), **self._bound(), **self.args}[name]
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
 
-    def sized(self) -> Callable[[int], SearchMethod] | None:
-        """Makes the method for a search of so many trials; None when nothing says how."""
-        if self.factory is None:
-            search = None if self.config is None else self.config.searcher
-            if search is None or not any(f.name == "max_trials" for f in dataclasses.fields(search.method)):
-                return None
-            return lambda trials: make_method(_of_size(self.config, trials))
-        name = self.size_name
+    def sized(self, name: str | None = None) -> Callable[[int], SearchMethod] | None:
+        """Makes the method for a search of so many trials; None when nothing says how.
+
+        Args:
+            name: of the argument that says how many trials; by default the first of ``SIZE_NAMES`` that there is.
+        Raises:
+            InvalidInput: there is no argument of that name.
+        """
+        known = self._names()
+        if name is not None and name not in known and not self._takes_any():
+            raise InvalidInput(
+                f"sized is {name!r}, but {self.name} has no argument of this name (it has: "
+                f"{', '.join(known) or 'none'}); name the one that says how many trials the search makes"
+            )
+        name = name or next((size for size in SIZE_NAMES if size in known), None)
         if name is None:
             return None
+        if self.factory is None:
+            return lambda trials: make_method(_of_size(self.config, name, trials))
         return lambda trials: dataclasses.replace(self, args={**self.args, name: trials})()
 
     @property
-    def size_name(self) -> str | None:
-        """The argument that says how many trials the search makes."""
-        parameters = self._parameters()
-        return next((name for name in SIZE_NAMES if name in parameters), None)
+    def why_one_size(self) -> str:
+        """Why no search of another size can be made, and what helps when something does."""
+        if self.factory is None:
+            return _ONE_SIZE.get(self.name, f"nothing in the configuration of {self.name} says how many trials it has")
+        called = self._called()
+        called = getattr(called, "func", called)
+        for kind, why in _ONE_SIZE_OF.items():
+            if isinstance(called, type) and issubclass(called, kind):
+                return why
+        known = self._names()
+        if not known and not self._takes_any():
+            return f"{self.name} has no arguments, so none says how many trials it makes; give it one"
+        return f"no argument is called {', '.join(SIZE_NAMES)}; name the one that says how many trials with sized=NAME"
 
     def _known(self) -> dict[str, Any]:
         if self.config is None:
@@ -107,21 +126,40 @@ class Target:
     def _bound(self) -> Mapping[str, Any]:
         return self.factory.keywords if isinstance(self.factory, functools.partial) else {}
 
-    def _parameters(self) -> Mapping[str, inspect.Parameter]:
+    def _called(self) -> Any:
         called: Any = self.factory
         if isinstance(called, str):
             module, _, name = called.partition(":")
             called = functools.reduce(getattr, name.split("."), importlib.import_module(module))
+        return called
+
+    def _own_parameters(self) -> list[inspect.Parameter]:
+        """Without those of bases: a class may hand on what differs from their defaults."""
         try:
-            return inspect.signature(called).parameters
+            return list(inspect.signature(self._called()).parameters.values())
         except (TypeError, ValueError):
-            return {}
+            return []
+
+    def _parameters(self) -> list[inspect.Parameter]:
+        return list(parameters_of(self._called()))
+
+    def _takes_any(self) -> bool:
+        return any(parameter.kind is parameter.VAR_KEYWORD for parameter in self._parameters())
+
+    def _names(self) -> list[str]:
+        """Arguments that may be given by name, those that are given first."""
+        if self.factory is None:
+            search: Any = None if self.config is None else self.config.searcher.method
+            return [] if search is None else [f.name for f in dataclasses.fields(search)]
+        by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        there = [parameter.name for parameter in self._parameters() if parameter.kind in by_name]
+        return list(dict.fromkeys([*self.args, *self._bound(), *there]))
 
 
-def _of_size(config: ExperimentConfig | None, trials: int) -> ExperimentConfig:
+def _of_size(config: ExperimentConfig | None, name: str, trials: int) -> ExperimentConfig:
     assert config is not None
     method: Any = config.searcher.method
-    searcher = dataclasses.replace(config.searcher, method=dataclasses.replace(method, max_trials=trials))
+    searcher = dataclasses.replace(config.searcher, method=dataclasses.replace(method, **{name: trials}))
     return dataclasses.replace(config, searcher=searcher)
 
 

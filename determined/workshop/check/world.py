@@ -43,6 +43,7 @@ class World:
         self._asked: set[str] = set()
         self._reached: dict[str, float] = {}
         self._completed: dict[str, int] = {}
+        self._reported: dict[str, tuple[RunId, int, Any]] = {}
         self._clock = itertools.count()
         self._pending: deque[facts.Fact] = deque()
         self.pool.set_limit(EXPERIMENT, workers)
@@ -94,6 +95,15 @@ class World:
         """A process has nothing to do, or was asked to go."""
         return name in self._asked or self.trial(name).complete
 
+    def may_repeat(self, name: str) -> bool:
+        """A network may deliver the last completion of the process once more, also when the next operation is there."""
+        run, length, _ = self._reported.get(name, (None, 0, None))
+        if self.live.get(name) != run:
+            return False
+        trial = self.trial(name)
+        # With the same length asked for again, nobody could tell an old report from a new one.
+        return trial.complete or trial.length != length
+
     # What happens
 
     def post(self, operations: Sequence[Operation], trigger: int) -> None:
@@ -133,8 +143,14 @@ class World:
         """A trial completes its operation; the length of that."""
         length = self.trial(name).length or 0
         self._completed[name] = length
+        self._reported[name] = (self.live[name], length, metric)
         self._tell(facts.OperationCompleted, name, length=length, metric=metric)
         return length
+
+    def repeat(self, name: str) -> None:
+        """The report of a trial's last completion arrives once more, as it was sent."""
+        _, length, metric = self._reported[name]
+        self._tell(facts.OperationCompleted, name, length=length, metric=metric)
 
     def exit(self, name: str, code: int, *, acknowledged: bool = False, invalid: bool = False) -> None:
         """A process ends."""

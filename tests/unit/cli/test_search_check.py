@@ -30,6 +30,15 @@ number = 3
 
 def make(max_trials=2):
     return Mine(max_trials)
+
+
+def budgeted(budget=2):
+    return Mine(budget)
+
+
+class Changed(Mine):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
 """
 CONFIG = """\
 entrypoint: python3 train.py
@@ -54,7 +63,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_method_that_passes(folder: Path, capsys: Capture) -> None:
     assert main(["search", "check", "my_search:Mine"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("Mine passes: 100 worlds, 1233 events, 1233 reloads, ")
+    assert out.startswith("Mine passes: 100 worlds, 1318 events, 1318 reloads, ")
     assert not (folder / "search_check_failure.py").exists()
 
 
@@ -97,6 +106,20 @@ def test_a_configuration_names_a_built_in_method(capsys: Capture) -> None:
     assert capsys.readouterr().out.startswith("async_halving passes: 10 worlds, ")
 
 
+def test_the_argument_that_says_how_many_trials_may_be_named(capsys: Capture) -> None:
+    words = ["search", "check", "my_search:budgeted", "--examples", "1"]
+    assert main(words) == 0
+    assert "name the one that says how many trials with --sized NAME\n" in capsys.readouterr().out
+    assert main([*words, "--sized", "budget", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["cost"][0] > 0
+
+
+def test_the_cost_of_a_class_that_hands_on_its_arguments_is_measured(capsys: Capture) -> None:
+    words = ["search", "check", "my_search:Changed", "--args", '{"max_trials": 3}', "--examples", "1", "--json"]
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["cost"][0] > 0
+
+
 def test_limits_and_seeds_are_passed_on(capsys: Capture) -> None:
     words = ["search", "check", "my_search:Mine", "--seed", "3", "--cost", "no"]
     assert main([*words, "--max-trials", "2"]) == 1
@@ -117,6 +140,7 @@ def test_limits_and_seeds_are_passed_on(capsys: Capture) -> None:
         (["my_search:Mine", "--args", "{"], "--args is no JSON"),
         (["my_search:Mine", "--args", "[]"], "--args must be a JSON object"),
         (["my_search:Mine", "--args", '{"trials": 3}'], "cannot be called with trials"),
+        (["my_search:Mine", "--sized", "trials"], "has no argument of this name (it has: max_trials, concurrent)"),
         (["my_search:Mine", "--metric", "3"], "has no place for a number"),
         (["my_search:Mine", "--metric", "{"], "is no JSON"),
         (["my_search:Mine", "--examples", "many"], "'many' is no number of things"),

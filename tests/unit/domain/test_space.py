@@ -111,6 +111,18 @@ def test_all_problems_of_a_space_are_told_at_once_in_the_words_of_the_functions(
     assert told["group.type"].startswith("must be one of const, int")
 
 
+def test_a_bound_beyond_64_bits_is_told_with_what_is_allowed() -> None:
+    with pytest.raises(InvalidConfig) as refused:
+        as_space({"a": randint(0, 2**80), "b": randint(-(2**80), 0), "c": lograndint(2**80, 2**81)})
+    low, high = -(2**63), 2**63 - 1
+    assert {problem.path: problem.message for problem in refused.value.problems} == {
+        "a.high": f"must be a whole number from {low} to {high}, not {2**80}",
+        "b.low": f"must be a whole number from {low} to {high}, not {-(2**80)}",
+        "c.low": f"must be a whole number from 1 to {high}, not {2**80}",
+        "c.high": f"must be a whole number from {low} to {high}, not {2**81}",
+    }
+
+
 def test_a_mapping_that_holds_itself_is_refused_for_its_depth() -> None:
     loop: dict[str, Any] = {"x": uniform(0, 1)}
     loop["loop"] = loop

@@ -346,6 +346,10 @@ def test_reasons_name_the_bracket_when_there_are_several() -> None:
         ({"divisor": 1}, "divisor"),
         ({"divisor": math.nan}, "divisor"),
         ({"divisor": "4"}, "divisor"),
+        ({"stop_once": "yes"}, "stop_once must be True or False, got 'yes'"),
+        ({"smaller_is_better": 0}, "smaller_is_better must be True or False, got 0"),
+        ({"seed": "x"}, "seed must be a whole number, got 'x'"),
+        ({"seed": 1.5}, r"seed must be a whole number, got 1\.5"),
     ],
 )
 def test_arguments_out_of_range_are_refused_by_name(settings: dict[str, Any], named: str) -> None:

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -12,7 +13,7 @@ from determined.domain.events import ExitCause, ExitedReason
 from determined.domain.hparams import Categorical, Double, Int, Space
 from determined.domain.operations import Create, Shutdown
 from determined.domain.search_method import SearcherState, SearchMethod
-from determined.errors import InvalidConfig
+from determined.errors import InvalidConfig, InvalidInput
 from determined.methods.adaptive_asha import AdaptiveASHASearch
 from determined.methods.async_halving import AsyncHalvingSearch
 from determined.methods.brackets import BracketSearch
@@ -60,6 +61,50 @@ def test_a_search_tries_its_points_and_ends_completed(
 @pytest.mark.parametrize(("limit", "most"), [(1, 1), (2, 2), (5, 5), (0, 6), (50, 6)])
 def test_no_more_trials_than_allowed_are_open_at_once(limit: int, most: int) -> None:
     assert SmallSearch(lambda: random_search(max_concurrent=limit)).run().most == most
+
+
+BUILT_IN: list[Callable[..., SearchMethod]] = [
+    lambda **given: SingleSearch(SPACE, **{"max_length": 10, **given}),
+    lambda **given: RandomSearch(SPACE, **{"max_length": 10, "max_trials": 4, **given}),
+    lambda **given: GridSearch(SPACE, **{"max_length": 10, **given}),
+    lambda **given: AdaptiveASHASearch(SPACE, **{"max_length": 10, "max_trials": 4, **given}),
+    lambda **given: HyperbandSearch(SPACE, **{"max_length": 10, "max_trials": 4, **given}),
+]
+
+
+@pytest.mark.parametrize("make", BUILT_IN, ids=["single", "random", "grid", "adaptive_asha", "hyperband"])
+def test_a_seed_is_a_whole_number_and_a_length_is_at_least_one(make: Callable[..., SearchMethod]) -> None:
+    for given in ("x", 1.5, None, True):
+        with pytest.raises(InvalidInput, match=f"seed must be a whole number, got {given!r}"):
+            make(seed=given)
+    for length in (0, "10"):
+        with pytest.raises(InvalidInput, match=f"max_length must be a whole number of at least 1, got {length!r}"):
+            make(max_length=length)
+    state = SearcherState()
+    assert make(seed=np.int64(3)).initial_operations(state) == make(seed=3).initial_operations(state)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (5, "got 5"),
+        (None, "got None"),
+        ("32", "got '32'"),
+        ([3, 0], "got 0 in it"),
+        ([2.5], r"got 2\.5 in it"),
+        ([True], "got True in it"),
+    ],
+)
+def test_the_rungs_of_brackets_are_a_list_of_whole_numbers(given: Any, told: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"bracket_rungs must be a list of whole numbers of at least 1, .*; {told}"):
+        AdaptiveASHASearch(SPACE, 10, 4, bracket_rungs=given)
+
+
+def test_a_flag_of_several_brackets_is_true_or_false() -> None:
+    with pytest.raises(InvalidInput, match="stop_once must be True or False, got 'yes'"):
+        AdaptiveASHASearch(SPACE, 10, 4, stop_once="yes")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="smaller_is_better must be True or False, got 'no'"):
+        HyperbandSearch(SPACE, 10, 4, smaller_is_better="no")  # type: ignore[arg-type]
 
 
 def test_a_grid_visits_each_point_once_from_its_end() -> None:

@@ -219,6 +219,8 @@ def test_a_population_gets_better() -> None:
         ({"truncate_fraction": 0.6}, "truncate_fraction must be a number from 0 to 0.5"),
         ({"resample_probability": -0.1}, "resample_probability"),
         ({"perturb_factor": math.nan}, "perturb_factor"),
+        ({"smaller_is_better": "no"}, "smaller_is_better must be True or False, got 'no'"),
+        ({"seed": None}, "seed must be a whole number, got None"),
     ],
 )
 def test_arguments_out_of_range_are_refused_by_name(settings: dict[str, Any], named: str) -> None:

@@ -150,9 +150,10 @@ def test_a_stall_for_want_of_workers_says_so() -> None:
 
 def test_metrics_that_are_no_numbers_reach_the_method_and_are_never_the_best() -> None:
     method = Script({"a": [1, 2], "b": [1]})
-    told: Mapping[Any, Any] = {("a", 1): math.nan, ("a", 2): {"loss": 1}, ("b", 1): 4.0}
-    result = simulate(method, curve=lambda hparams, length: told[hparams["name"], length])
-    assert method.heard[2:4] == ["a at 1: nan", "b at 1: 4.0"]
+    told: Mapping[Any, Any] = {("a", 1): math.nan, ("a", 2): math.inf, ("b", 1): 4.0}
+    model = TrialModel(completes_with=lambda metric, checkpoint: metric if metric == 4 else {"loss": metric})
+    result = simulate(method, curve=lambda hparams, length: told[hparams["name"], length], trials=model)
+    assert method.heard[2:4] == ["a at 1: {'loss': nan}", "b at 1: 4.0"]
     assert [(b.metric, b.length) for b in result.best_so_far] == [(4.0, 1)]
 
 

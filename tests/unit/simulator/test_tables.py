@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,11 @@ CURVES = [
 ]
 
 
+def any_(value: object) -> Any:
+    """A value of a type that is not allowed."""
+    return value
+
+
 def test_a_search_over_the_rows_of_an_array_meets_each_curve() -> None:
     table = Table.of(np.array([[3.0, 2.0, 1.5], [4.0, 1.0, 0.5]]))
     result = simulate(GridSearch(table.space(), 3), table=table)
@@ -27,8 +33,38 @@ def test_a_search_over_the_rows_of_an_array_meets_each_curve() -> None:
 
 
 def test_the_columns_of_an_array_may_stand_for_other_lengths() -> None:
-    table = Table.of([[3.0, 2.0]], lengths=[10, 100])
+    table = Table.of([[3.0, 2.0]], lengths=np.array([10, 100]))
     assert (table({"row": 0}, 10), table({"row": 0}, 100)) == (3.0, 2.0)
+
+
+def test_a_table_of_one_curve_is_searched_through_its_own_space() -> None:
+    table = Table.of(np.array([[3.0, 2.0, 1.0]]))
+    config = {
+        "searcher": {"name": "grid", "metric": "loss", "max_length": 3},
+        "hyperparameters": table.space().to_json(),
+    }
+    result = simulate(config=config, table=table)
+    assert [(dict(t.hparams), t.metrics) for t in result.trials] == [({"row": 0}, (1.0,))]
+
+
+def test_nan_at_the_end_of_a_row_was_not_recorded_and_before_a_number_it_is_a_metric() -> None:
+    table = Table.of(np.array([[3.0, np.nan, 1.0], [2.0, np.nan, np.nan]]), lengths=[1, 10, 100])
+    assert [curve.lengths for curve in table.curves] == [(1, 10, 100), (1,)]
+    assert math.isnan(table({"row": 0}, 10))
+    with pytest.raises(NotRecorded, match=r"no metric at length 10 \(recorded: 1\)"):
+        table({"row": 1}, 10)
+    assert [curve.metrics for curve in Table.of([[3.0, 2.0], np.array([1.0])]).curves] == [(3.0, 2.0), (1.0,)]
+
+
+def test_numbers_of_numpy_in_a_curve_are_kept_as_those_of_python() -> None:
+    curve = Curve({"x": 1}, np.array([1, 2]), [np.float32(0.5), np.int64(3)])
+    assert (curve.lengths, curve.metrics) == ((1, 2), (0.5, 3))
+    assert {type(number) for number in (*curve.lengths, *curve.metrics)} == {int, float}
+
+
+def test_a_metric_of_a_frame_may_be_nan() -> None:
+    lines = frame().assign(loss=[0.8, np.nan, 0.7, 0.5])
+    assert math.isnan(Table.of(lines, metric="loss")({"lr": 0.1, "batch": 16}, 1))
 
 
 def test_points_are_found_by_their_hyperparameters_and_by_their_row() -> None:
@@ -76,7 +112,7 @@ def test_a_parquet_file_is_read_as_a_frame(tmp_path: Path) -> None:
     frame().rename(columns={"loss": "metric"}).to_parquet(tmp_path / "t.parquet")
     assert Table.of(tmp_path / "t.parquet").curves == Table.of(frame(), metric="loss").curves
     (tmp_path / "broken.parquet").write_text("no parquet")
-    for name in ("broken.parquet", "missing.parquet"):
+    for name in ("broken.parquet", "missing.parquet", "missing"):
         with pytest.raises(InvalidInput, match=rf"the table .*{name} cannot be read"):
             Table.of(tmp_path / name)
 
@@ -86,11 +122,30 @@ def test_a_parquet_file_is_read_as_a_frame(tmp_path: Path) -> None:
     [
         (lambda: Table.of([]), "at least one curve"),
         (lambda: Table.of(CURVES, outside="guess"), "cannot 'guess'"),
-        (lambda: Table.of([1, 2]), r"read from curves, an array \(trials, lengths\), a frame"),
+        (lambda: Table.of([1, 2]), r"read from curves, an array \(trials, lengths\), a frame, .*, not from 1"),
+        (lambda: Table.of(None), "a table is read from curves, .*, not from None"),
+        (lambda: Table.of(5), "a table is read from curves, .*, not from 5"),
+        (lambda: Table.of({"lr": 1}), "a table is read from curves, .*, not from {'lr': 1}"),
+        (lambda: Table.of(["ab"]), "a table is read from curves, .*, not from 'ab'"),
+        (lambda: Table.of([[1, "a"]]), "metrics of row 0 of the table holds 'a', which is no number"),
+        (lambda: Table.of(np.ones((1, 2, 2))), r"metrics of row 0 of the table holds \[1.0, 1.0\]"),
+        (lambda: Table.of([[1.0], [math.nan]]), "row 1 of the table holds nothing but NaN"),
+        (lambda: Table.of([[1.0, 2.0]], lengths=[5]), "row 0 of the table has 2 metrics for 1 lengths"),
+        (lambda: Table.of([[1.0, 2.0]], lengths=any_(5)), "lengths of the table is a list of numbers, not 5"),
+        (lambda: Table.of(frame().assign(loss="a"), metric="loss"), "column 'loss' of the frame holds 'a'"),
+        (lambda: Table.of(frame().assign(length="1"), metric="loss"), "column 'length' of the frame holds '1'"),
+        (
+            lambda: Table.of(frame().assign(length=1), metric="loss"),
+            "length 1 twice for {'lr': 0.1, 'batch': 16}; .* by another column",
+        ),
         (lambda: Table.of(frame()), "no column 'metric' .it has: lr, batch, length, loss"),
         (lambda: Table.of(frame()[["length", "loss"]], metric="loss"), "no column for a hyperparameter"),
         (lambda: Curve({"x": 1}, [1, 1], [0.0, 0.0]), "ascending lengths"),
-        (lambda: Curve({"x": 1}, [1], []), "1 lengths and 0 metrics"),
+        (lambda: Curve({"x": 1}, [1], []), r"1 lengths \(1\) and 0 metrics"),
+        (lambda: Curve({"x": 1}, [1, math.nan], [0.0, 0.0]), "ascending lengths"),
+        (lambda: Curve({"x": 1}, [1], [True]), "metrics of the curve of {'x': 1} holds True"),
+        (lambda: Curve({"x": 1}, any_(1), [1.0]), "lengths of the curve of {'x': 1} is a list of numbers, not 1"),
+        (lambda: Curve(any_(5), [1], [1.0]), "hyperparameters of a curve are a mapping of names to values, not 5"),
     ],
 )
 def test_what_cannot_be_a_table_is_refused(make: Any, message: str) -> None:

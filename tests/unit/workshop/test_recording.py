@@ -10,6 +10,7 @@ import pytest
 
 from determined.domain.states import TrialState
 from determined.errors import CorruptState, DeterminedError, InvalidInput
+from determined.searcher import Table, simulate
 from determined.testing import history
 from determined.workshop.recording import Recording
 from determined.workshop.recording_file import Header
@@ -40,6 +41,45 @@ def test_a_recording_comes_out_of_its_file_as_it_went_in(tmp_path: Path) -> None
     again.save(tmp_path / "b.detrec")
     assert (tmp_path / "a.detrec").read_bytes() == (tmp_path / "b.detrec").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.detrec", "b.detrec"]
+
+
+def test_a_file_that_cannot_be_written_is_named_as_it_was_given(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for path, why in (
+        (tmp_path / "nowhere" / "a", "No such file or directory"),
+        (tmp_path / "folder", "Is a directory"),
+    ):
+        with pytest.raises(InvalidInput, match=f"^{path} cannot be written: {why}; name a file in a folder"):
+            random_search().save(path)
+    assert [p.name for p in tmp_path.rglob("*")] == ["folder"]
+
+
+def test_a_recorded_experiment_is_a_table_for_the_simulator(tmp_path: Path) -> None:
+    recording = random_search()
+    recording.save(tmp_path / "a.detrec")
+    table = Table.of(tmp_path / "a.detrec")
+    assert table.curves == Table.of(recording).curves == tuple(recording.curves())
+    config = {
+        "searcher": {"name": "grid", "metric": "loss", "max_length": 10},
+        "hyperparameters": table.space().to_json(),
+    }
+    result = simulate(config=config, table=str(tmp_path / "a.detrec"))
+    recorded = [trial.validations[-1].metric for trial in recording.trials()]
+    assert result.best is not None
+    assert result.best.metric == min(recorded)
+    assert sorted(trial.last for trial in result.trials) == sorted(recorded)
+
+
+def test_a_recording_that_cannot_be_read_or_holds_no_number_is_no_table(tmp_path: Path) -> None:
+    (tmp_path / "broken.detrec").write_text("no recording")
+    random_search(metric=lambda hparams, length: None).save(tmp_path / "silent.detrec")
+    for name, why in (
+        ("broken", "is no recorded"),
+        ("missing", "cannot be read"),
+        ("silent", "at least one curve; tr"),
+    ):
+        with pytest.raises(InvalidInput, match=why):
+            Table.of(tmp_path / f"{name}.detrec")
 
 
 def test_metrics_that_are_no_finite_numbers_survive_the_file(tmp_path: Path) -> None:

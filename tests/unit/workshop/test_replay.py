@@ -12,7 +12,7 @@ from determined.domain.events import ExitedReason, TrialClosed, ValidationComple
 from determined.domain.operations import Close, Create, Operation, Progress, Shutdown, ValidateAfter
 from determined.domain.reasons import Reason
 from determined.domain.search_method import SearcherState, SearchMethod
-from determined.errors import FailedPrecondition
+from determined.errors import FailedPrecondition, InvalidInput
 from determined.methods.random import RandomSearch
 from determined.testing import history
 from determined.workshop import explain
@@ -144,6 +144,23 @@ def test_hyperparameters_are_compared_exactly() -> None:
     [field] = result.difference.fields
     assert (field.name, field.recorded, field.replayed) == ("hparams.x", 0.75, 0.75 + 2**-53)
     assert (result.difference.event_id, result.difference.number, result.operations) == (1, 0, 0)
+
+
+def test_an_event_whose_answer_is_cut_short_is_not_as_recorded() -> None:
+    recording = hosted_search(RANDOM)
+    known = known_arguments(recording)
+    factory = load_factory("determined.methods.random:RandomSearch", {"max_concurrent_trials": 2}, known)
+    result = replay(recording, factory)
+    assert result.difference is not None
+    assert (result.difference.event_id, result.difference.replayed) == (1, None)
+    assert (result.events, result.operations) == (0, 6)
+    assert "  0 events and 6 operations before it are as recorded." in text_of(result)
+
+
+@pytest.mark.parametrize("until", [0, -1, 30])
+def test_a_replay_cannot_end_at_an_event_that_is_not_there(until: int) -> None:
+    with pytest.raises(InvalidInput, match=f"has no event {until} to be told; its events are 1 to 29"):
+        replay(recorded(), Halves, until=until)
 
 
 def test_an_operation_too_many_or_too_few_is_a_difference() -> None:

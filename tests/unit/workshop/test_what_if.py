@@ -90,6 +90,45 @@ def test_several_recordings_are_used_one_after_the_other(recorded: Recording, fu
     assert made.account.extrapolated == 20
 
 
+def test_what_the_numbers_do_not_tell_is_noted(recorded: Recording, full: Recording) -> None:
+    fewer = what_if([full, recorded], lambda: RandomSearch(full.config.hyperparameters, 1, 22))
+    assert fewer.unused == 38
+    assert fewer.notes == ("38 of the 60 recorded trials with a metric were never used: fewer trials were asked for.",)
+    assert what_if([full], lambda: RandomSearch(full.config.hyperparameters, 1, 20)).notes == ()
+
+
+def test_different_search_spaces_are_noted(full: Recording) -> None:
+    wide = hosted_search({**FULL, "max_trials": 5}, x={"type": "double", "minval": 0.0, "maxval": 2.0})
+    made = what_if([full, wide], lambda: RandomSearch(full.config.hyperparameters, 1, 25))
+    [note] = made.notes
+    assert note.startswith("The recorded experiment 1 and the recorded experiment 1 have different search spaces")
+
+
+def test_recorded_trials_without_a_number_are_noted() -> None:
+    some = hosted_search(FULL, metric=lambda hparams, length: math.nan if hparams["x"] > 0.5 else None)
+    failed = sum(not trial.validations for trial in some.trials())
+    made = what_if([some], lambda: RandomSearch(some.config.hyperparameters, 27, 20 - failed))
+    assert 0 < failed < 20
+    assert made.notes == (
+        f"{failed} of the recorded trials reported no number as the searched metric, and stand for none.",
+    )
+
+
+def test_an_experiment_recorded_twice_is_refused_though_one_recording_is_longer(recorded: Recording) -> None:
+    earlier = Recording(recorded.header, recorded.rows[:50])
+    with pytest.raises(InvalidInput, match="the recorded experiment 1 is named twice"):
+        what_if([recorded, earlier], lambda: method_of(HALVING))
+
+
+def test_the_command_prints_its_notes(recorded: Recording, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded.save(tmp_path / "a.detrec")
+    args = (str(tmp_path / "a.detrec"), "--args", '{"max_trials": 30}')
+    note = "10 of the 40 recorded trials with a metric were never used: fewer trials were asked for."
+    assert run(capsys, *args).splitlines()[-1] == note
+    told = json.loads(run(capsys, *args, "--json"))
+    assert (told["unused"], told["notes"]) == (10, [note])
+
+
 def test_trials_that_were_not_recorded_stand_for_others_and_count_as_made_up(recorded: Recording) -> None:
     made = what_if([recorded], lambda: RandomSearch(recorded.config.hyperparameters, 1, 50), seed=3)
     assert made.other.trials == 50
@@ -179,6 +218,9 @@ def test_the_command_takes_any_method_and_draws_both(
 @pytest.mark.parametrize(
     ("args", "told"),
     [
+        (["FILE", "FILE"], "the recorded experiment 1 is named twice; name each experiment once"),
+        (["FILE", "--plot", "x.xyz"], "x.xyz: there is no format 'xyz' (allowed: "),
+        (["FILE", "--plot", "nowhere/x.png"], "nowhere/x.png: there is no folder nowhere; make it first"),
         (["nowhere.detrec"], "nowhere.detrec"),
         (["FILE", "--method", "nowhere:Method"], "no module"),
         (["FILE", "--args", "{"], "no JSON"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import sys
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -73,15 +74,49 @@ class CannotBeSaved(SmallHalving):
         return {**super().snapshot(), "training": set(self.training)}
 
 
+class EmptiesAListWhenItIsSaved(SmallHalving):
+    def save_method_state(self, path: Path) -> None:
+        super().save_method_state(path)
+        self.rungs[0].clear()
+
+
+class CountsItsSnapshots(SmallHalving):
+    """A trial's point tells how often the search was saved."""
+
+    saves = 0
+
+    def create(self) -> list[Operation]:
+        create, *more = super().create()
+        assert isinstance(create, searcher.Create)
+        return [searcher.Create(create.request_id, {"saves": self.saves}), *more]
+
+    def snapshot(self) -> dict[str, Any]:
+        self.saves += 1
+        return {**super().snapshot(), "saves": self.saves}
+
+
 class PromotesTwice(SmallHalving):
     def promote(self, request_id: uuid.UUID, rung: int) -> list[Operation]:
         return super().promote(request_id, rung) + super().promote(request_id, rung)
 
 
 class StaysAtItsLength(SmallHalving):
+    """Takes lengths for what is to be trained on top."""
+
+    step = 2
+
+    def create(self) -> list[Operation]:
+        create, _ = super().create()
+        assert isinstance(create, searcher.Create)
+        return [create, searcher.ValidateAfter(create.request_id, 2)]
+
     def promote(self, request_id: uuid.UUID, rung: int) -> list[Operation]:
         super().promote(request_id, rung)
-        return [searcher.ValidateAfter(request_id, LENGTHS[rung] - LENGTHS[rung - 1])]
+        return [searcher.ValidateAfter(request_id, self.step)]
+
+
+class GoesBackToALength(StaysAtItsLength):
+    step = 1
 
 
 class ShutsDownTooEarly(SmallHalving):
@@ -178,6 +213,24 @@ class ChangesTheSearcherState(SmallHalving):
     def on_trial_closed(self, state: SearcherState, request_id: uuid.UUID) -> list[Operation]:
         state.trial_progress.pop(request_id, None)
         return super().on_trial_closed(state, request_id)
+
+
+class ClearsTheSearcherState(SmallHalving):
+    def on_trial_closed(self, state: SearcherState, request_id: uuid.UUID) -> list[Operation]:
+        state.trials_created.clear()
+        return super().on_trial_closed(state, request_id)
+
+
+class EndsTheProcess(SmallHalving):
+    def on_trial_exited_early(
+        self, state: SearcherState, request_id: uuid.UUID, exited_reason: ExitedReason
+    ) -> list[Operation]:
+        sys.exit(3)
+
+
+class EndsTheProcessWhenItIsLoaded(SmallHalving):
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        sys.exit("cannot be loaded")
 
 
 class CountsInItsClass(SmallHalving):

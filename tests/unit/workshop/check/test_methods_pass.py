@@ -40,9 +40,27 @@ BUILT_IN: Mapping[str, Make] = {
     "adaptive_asha": functools.partial(
         AdaptiveASHASearch, SPACE, max_length=16, max_trials=10, mode="conservative", divisor=2, max_concurrent_trials=4
     ),
+    "async_halving, several rungs of one unit": functools.partial(
+        AsyncHalvingSearch, SPACE, max_length=2, max_trials=6, num_rungs=3, divisor=4
+    ),
+    "async_halving, one unit in all": functools.partial(
+        AsyncHalvingSearch, SPACE, max_length=1, max_trials=4, num_rungs=3, divisor=2
+    ),
+    "async_halving, equal rungs": functools.partial(
+        AsyncHalvingSearch, SPACE, max_length=10, max_trials=6, num_rungs=7, divisor=1.1
+    ),
+    "adaptive_asha, more brackets than trials": functools.partial(
+        AdaptiveASHASearch, SPACE, max_length=16, max_trials=3, bracket_rungs=(4, 3, 2, 1)
+    ),
     "hyperband": functools.partial(HyperbandSearch, SPACE, max_length=9, max_trials=9, divisor=3),
     "pbt": functools.partial(PBTSearch, SPACE, max_length=6, population_size=4, num_rounds=3),
 }
+
+REPEAT_A_LENGTH = (
+    "async_halving, several rungs of one unit",
+    "async_halving, one unit in all",
+    "async_halving, equal rungs",
+)
 
 
 def test_a_small_method_that_is_right_passes_everything() -> None:
@@ -57,8 +75,9 @@ def test_a_small_method_that_is_right_passes_everything() -> None:
 def test_a_built_in_method_passes(name: str) -> None:
     report = check_search_method(BUILT_IN[name])
     assert report.worlds == 100
-    assert (report.cost is None) == (name in ("single", "grid", "pbt"))
-    assert not [note for note in report.notes if "cost" not in note]
+    assert (report.cost is None) == (name in ("single", "grid"))
+    repeats = ["validates again and trains nothing" in note for note in report.notes if "cost" not in note]
+    assert repeats == [True] * (name in REPEAT_A_LENGTH)
 
 
 def example(monkeypatch: pytest.MonkeyPatch, path: str, name: str) -> Any:

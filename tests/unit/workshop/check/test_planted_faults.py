@@ -21,8 +21,12 @@ FAULTS: dict[type[SmallHalving], Kind] = {
     plants.RestoresCountersWrongly: Kind.RELOAD,
     plants.SavesATrialTooFew: Kind.RELOAD,
     plants.CannotBeSaved: Kind.RELOAD,
+    plants.EndsTheProcessWhenItIsLoaded: Kind.RELOAD,
+    plants.EmptiesAListWhenItIsSaved: Kind.SAVING,
+    plants.CountsItsSnapshots: Kind.SAVING,
     plants.PromotesTwice: Kind.LENGTH,
     plants.StaysAtItsLength: Kind.LENGTH,
+    plants.GoesBackToALength: Kind.LENGTH,
     plants.ShutsDownTooEarly: Kind.LEFT_BEHIND,
     plants.DoneTooSoon: Kind.LEFT_BEHIND,
     plants.ActsOnAClosedTrial: Kind.OVER_TRIAL,
@@ -34,9 +38,11 @@ FAULTS: dict[type[SmallHalving], Kind] = {
     plants.ProgressIsNoNumber: Kind.PROGRESS_RANGE,
     plants.CrashesOnNaN: Kind.RAISES,
     plants.CrashesWhenATrialNeverStarts: Kind.RAISES,
+    plants.EndsTheProcess: Kind.RAISES,
     plants.AnswersNothing: Kind.ANSWER,
     plants.CopiesATrialThatNeverWas: Kind.ANSWER,
     plants.ChangesTheSearcherState: Kind.SEARCHER_STATE,
+    plants.ClearsTheSearcherState: Kind.SEARCHER_STATE,
     plants.CountsInItsClass: Kind.SHARED,
     plants.KeepsResultsInItsModule: Kind.SHARED,
     plants.SavesAnAlias: Kind.SHARED,
@@ -71,7 +77,7 @@ def test_a_fault_of_rare_worlds_is_found_with_other_seeds_too(faulty: type[Small
 
 def test_a_search_without_an_end_is_found_when_nothing_says_how_many_trials_it_may_make() -> None:
     with pytest.raises(CheckFailed, match=r"after 2000 events and .* it still goes on") as found:
-        check_search_method(plants.NeverEnds, cost=False, other_processes=False)
+        check_search_method(lambda: plants.NeverEnds(), cost=False, other_processes=False)
     assert found.value.finding.kind is Kind.ENDLESS
 
 

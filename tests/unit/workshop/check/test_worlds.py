@@ -53,6 +53,7 @@ def test_everything_happens_that_can_happen() -> None:
         "a user kills the experiment",
         "a user kills trial a",
         "the process of trial a exits with 0",
+        "the last report of trial a arrives once more",
     ):
         assert part in text, part
 
@@ -103,6 +104,35 @@ def test_a_trial_that_fails_is_started_again_and_may_have_gone_back() -> None:
     assert told == ["trial a has trained 1", "trial a has trained 1", "trial a has trained 0.25"]
 
 
+def test_a_report_that_arrives_again_is_heard_once() -> None:
+    with temporary_folder() as folder:
+        checker = Checker(Subject(SmallHalving), folder)
+        moves = [
+            Move("answer"),
+            Move("answer"),
+            Move("validate", "a", 0.5),
+            Move("repeat", "a"),
+            # The next operation of the trial is there.
+            Move("answer"),
+            Move("repeat", "a"),
+            Move("validate", "a", 0.25),
+            Move("repeat", "a"),
+        ]
+        world = checker.replay(Setting(), moves)
+    assert world.moves == moves
+    again = "the last report of trial a arrives once more"
+    told = [step.event for step in world.story if step.event == again or "trial a validates" in step.event]
+    assert told == [again, "trial a validates 0.5 at 1", again, again, "trial a validates 0.25 at 2"]
+
+
+def test_a_report_arrives_again_only_from_the_process_that_has_sent_it() -> None:
+    with temporary_folder() as folder:
+        checker = Checker(Subject(SmallHalving), folder)
+        made = [Move("answer"), Move("validate", "a", 0.5), Move("answer"), Move("crash", "a")]
+        world = checker.replay(Setting(max_restarts=1), [Move("repeat", "a"), *made, Move("repeat", "a")])
+    assert world.moves == made
+
+
 def test_a_move_that_is_impossible_is_left_out() -> None:
     with temporary_folder() as folder:
         checker = Checker(Subject(SmallHalving), folder)
@@ -136,8 +166,9 @@ def test_a_budget_is_taken_from_the_arguments_unless_it_is_given() -> None:
         def __init__(self, max_trials: int = 3) -> None:
             super().__init__(max_trials + 1)
 
-    check_quickly(OneMore)
     check_quickly(OneMore, args={"max_trials": 3}, max_trials=4)
+    with pytest.raises(CheckFailed, match=r"but max_trials is 3"):
+        check_quickly(OneMore)
     with pytest.raises(CheckFailed, match=r"trial d makes 4 trials, .* but max_trials is 3"):
         check_quickly(OneMore, args={"max_trials": 3})
 
@@ -182,6 +213,73 @@ def test_a_method_without_a_seed_may_be_declared_so() -> None:
         check_quickly(Chance)
     assert found.value.finding.kind is Kind.RANDOM
     check_quickly(Chance, repeatable=False)
+
+
+def test_a_method_may_change_the_metric_that_it_is_given() -> None:
+    class Takes(SmallHalving):
+        def loss(self, metric: Any) -> float:
+            return super().loss(metric.pop("loss"))
+
+    check_quickly(Takes, metric='{"loss": "METRIC"}')
+
+
+class OneTrial(searcher.SearchMethod):
+    """Trains one trial to one length after the other."""
+
+    deterministic = True
+    lengths: tuple[int, ...] = ()
+
+    def __init__(self) -> None:
+        self.completed = 0
+
+    def initial_operations(self, state: SearcherState) -> list[Operation]:
+        trial = uuid.UUID(int=1)
+        return [searcher.Create(trial, {}), searcher.ValidateAfter(trial, self.lengths[0])]
+
+    def on_trial_created(self, state: SearcherState, request_id: uuid.UUID) -> list[Operation]:
+        return []
+
+    def on_validation_completed(
+        self, state: SearcherState, request_id: uuid.UUID, metric: Any, train_length: int
+    ) -> list[Operation]:
+        self.completed += 1
+        more = self.lengths[self.completed : self.completed + 1]
+        return [searcher.ValidateAfter(request_id, length) for length in more] or [searcher.Close(request_id)]
+
+    def on_trial_exited_early(
+        self, state: SearcherState, request_id: uuid.UUID, exited_reason: ExitedReason
+    ) -> list[Operation]:
+        return []
+
+    def on_trial_closed(self, state: SearcherState, request_id: uuid.UUID) -> list[Operation]:
+        return [searcher.Shutdown()]
+
+    def progress(self, state: SearcherState) -> float:
+        return float(len(state.trials_closed))
+
+
+@pytest.mark.parametrize("lengths", [(1, 1), (3, 3, 5), (2, 3, 3)])
+def test_a_length_may_come_twice_when_it_is_the_shortest_or_trials_grow_all_the_same(lengths: tuple[int, ...]) -> None:
+    made = type("Made", (OneTrial,), {"lengths": lengths})
+    note = check_quickly(made).notes[0]
+    twice = next(length for length in lengths if lengths.count(length) == 2)
+    assert f"e.g. ValidateAfter(a, {twice}); the trial validates again and trains nothing in between" in note
+
+
+@pytest.mark.parametrize(
+    ("lengths", "text"),
+    [
+        ((3, 3), r"ValidateAfter\(a, 3\), but trial a has completed 3 already, and no trial is ever asked for more"),
+        ((3, 5, 4), r"ValidateAfter\(a, 4\), but trial a has completed 5 already"),
+        ((0,), r"ValidateAfter\(a, 0\), but trial a has completed 0 already"),
+    ],
+)
+def test_lengths_that_stay_or_fall_are_found(lengths: tuple[int, ...], text: str) -> None:
+    made = type("Made", (OneTrial,), {"lengths": lengths})
+    with pytest.raises(CheckFailed, match=text) as found:
+        check_quickly(made)
+    assert found.value.finding.kind is Kind.LENGTH
+    assert len(found.value.finding.story) <= 4
 
 
 def test_a_replacement_of_an_invalid_point_may_take_progress_back() -> None:
@@ -289,6 +387,33 @@ def test_a_shutdown_that_gives_trials_up_says_so() -> None:
         check_quickly(Stops)
 
 
+def test_a_method_hears_of_its_trials_after_its_shutdown() -> None:
+    class Ends(SmallHalving):
+        """Has nothing to say any more, and cannot listen either."""
+
+        ended = False
+
+        def promote(self, request_id: uuid.UUID, rung: int) -> list[Operation]:
+            self.ended = True
+            return [searcher.Shutdown(cancel=True)]
+
+        def on_trial_exited_early(
+            self, state: SearcherState, request_id: uuid.UUID, exited_reason: ExitedReason
+        ) -> list[Operation]:
+            if self.ended:
+                raise RuntimeError("it is over")
+            return super().on_trial_exited_early(state, request_id, exited_reason)
+
+        def snapshot(self) -> dict[str, Any]:
+            return {**super().snapshot(), "ended": self.ended}
+
+    with pytest.raises(CheckFailed, match="RuntimeError: it is over") as found:
+        check_quickly(Ends)
+    last, before = found.value.finding.story[-1], found.value.finding.story[-2]
+    assert "exits early (USER_CANCELED)" in last.event
+    assert before.answer == ("Shutdown(cancel=True)",)
+
+
 def test_living_objects_in_a_snapshot_are_worth_a_note() -> None:
     class Copies(SmallHalving):
         def snapshot(self) -> dict[str, Any]:
@@ -304,7 +429,7 @@ def test_living_objects_in_a_snapshot_are_worth_a_note() -> None:
 def test_a_method_that_cannot_be_made_elsewhere_is_not_compared_there() -> None:
     notes = check_search_method(lambda: SmallHalving(), examples=5).notes
     assert any("were not compared with those of other processes" in note for note in notes)
-    assert any("cost of events was not measured: no argument of the method says" in note for note in notes)
+    assert any("cost of events was not measured: <lambda> has no arguments" in note for note in notes)
 
 
 def test_what_is_no_search_method_is_refused() -> None:
