@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 from determined._info import TRIAL_TASK, ClusterInfo, get_cluster_info
 from determined.errors import DeterminedError, FailedPrecondition
-from determined.exec.entrypoint import command, execute
 from determined.exec.rendezvous import rendezvous, write_once
+from determined.launchers.entrypoint import command, execute, python_words
 
 _HOOK = "startup-hook.sh"
 _HOOK_DONE = "DET_STARTUP_HOOK_DONE"
@@ -44,10 +44,24 @@ def _launch(arguments: list[str]) -> NoReturn:
     _try_storage(info)
     sys.stdout.flush()
     sys.stderr.flush()
+    _go_on_here(argv)
     try:
         execute(argv, os.environ)
     except OSError as error:
         raise FailedPrecondition(f"the entrypoint {' '.join(argv)!r} cannot be executed: {error}") from error
+
+
+def _go_on_here(argv: tuple[str, ...]) -> None:
+    """Become a Python program without a new interpreter, where this process was forked for that; else do nothing."""
+    warm = sys.modules.get("determined.launchers.warm")
+    if warm is None or not warm.is_warm:
+        return
+    words = python_words(argv, os.environ)
+    if words is not None:
+        if argv[0] == "sh":
+            # A shell would see to this one.
+            os.environ["PWD"] = os.getcwd()  # noqa: PTH109
+        warm.run_python(words)
 
 
 def _entrypoint(arguments: list[str], config: dict[str, Any]) -> str | list[str]:

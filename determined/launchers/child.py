@@ -40,6 +40,8 @@ def _become(spec: Mapping[str, Any], outputs: tuple[int, int], lock_fd: int, tel
         _set_up_descriptors(outputs, lock_fd)
         _reset_signals()
         _enter(spec)
+        if spec.get("warm"):
+            _go_on(spec, lock_fd, tell)
         _execute(spec["argv"], spec["env"])
     except BaseException as error:
         code, message = _explain(error, spec)
@@ -81,6 +83,16 @@ def _execute(argv: list[str], env: dict[str, str]) -> NoReturn:
     if not argv:
         raise ValueError("the command is empty")
     os.execvpe(argv[0], argv, env)  # noqa: S606 (no shell is the point)
+
+
+def _go_on(spec: Mapping[str, Any], lock_fd: int, tell: int) -> NoReturn:
+    """Be the interpreter oneself: this process was forked from a template."""
+    from determined.launchers import warm
+
+    os.set_inheritable(tell, False)
+    # Closes ``tell`` too, which says that all went well.
+    warm.become(spec["argv"], spec["env"], lock_fd)
+    warm.run_python(spec["argv"][1:])
 
 
 def _explain(error: BaseException, spec: Mapping[str, Any]) -> tuple[int, str]:

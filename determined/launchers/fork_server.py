@@ -12,6 +12,7 @@ import gc
 import os
 import signal
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from determined.launchers import shim
@@ -21,12 +22,23 @@ BOOT = (
     "from determined.launchers.fork_server import main; main(int(sys.argv[2]))"
 )
 """Program text for ``python -I -S -c``; isolated, so that nothing of the user's can break or slow the shims."""
+BOOT_TEMPLATE = "import sys; from determined.launchers.fork_server import main; main(int(sys.argv[1]), sys.argv[2:])"
+"""Program text for ``python -c``: runs are forked from this one, and find what they would find in their own."""
 _HELD_BACK = (signal.SIGTERM, signal.SIGCHLD, signal.SIGINT, signal.SIGHUP)
 
 
-def main(socket_fd: int) -> None:
-    """Serve until the master is gone."""
+def main(socket_fd: int, modules: Sequence[str] | None = None) -> None:
+    """Serve until the master is gone.
+
+    Args:
+        modules: what a template loads before; see `determined.launchers.warm.load`. None: be none.
+    """
     import ctypes  # noqa: F401  here, so that no shim has to load it
+
+    if modules is not None:
+        from determined.launchers import warm
+
+        warm.load(modules)
 
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -13,16 +13,27 @@ from pathlib import Path
 from determined import files
 from determined.errors import Unavailable
 from determined.launchers import fork_server, paths
+from determined.launchers.templates import Template
 
 PATIENCE_S = 30.0
 """For one shim, a slow start of the interpreter under load included."""
+TEMPLATE_PATIENCE_S = 120.0
+"""The same where the process loads modules before."""
 _PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 
 
 class Forker:
     """One fork server at a time; replaced when it dies or hangs. Call it from one event loop."""
 
-    def __init__(self, runs: Path) -> None:
+    def __init__(self, runs: Path, template: Template | None = None) -> None:
+        """Nothing is started before it is needed.
+
+        Args:
+            runs: the folder of the runs' folders.
+            template: what the server loads for the runs; None for a bare one.
+        """
+        self._template = template
+        self._patience_s = PATIENCE_S if template is None else TEMPLATE_PATIENCE_S
         self._error_path = runs / paths.SERVER_ERROR
         self._turn = asyncio.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -54,7 +65,7 @@ class Forker:
                 await asyncio.to_thread(self.close)
             raise Unavailable(
                 f"cannot start a process for {folder.name}: the fork server ({sys.executable}) ended or did not answer "
-                f"within {PATIENCE_S:.0f} s, twice. {self._last_words()}"
+                f"within {self._patience_s:.0f} s, twice. {self._last_words()}"
             )
 
     async def _ask(self, folder: Path, lock_fd: int) -> bool:
@@ -68,7 +79,7 @@ class Forker:
             return False
         reply = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(self._socket, 1))
         try:
-            await asyncio.wait({reply}, timeout=PATIENCE_S)
+            await asyncio.wait({reply}, timeout=self._patience_s)
             return reply.done() and not reply.cancelled() and reply.exception() is None and reply.result() != b""
         finally:
             if not reply.done():
@@ -79,10 +90,16 @@ class Forker:
         mine, theirs = socket.socketpair()
         mine.setblocking(False)
         with theirs, self._error_path.open("wb") as errors, files.action("launcher.server"):
-            command = [sys.executable, "-I", "-S", "-c", fork_server.BOOT, _PACKAGE_PARENT, str(theirs.fileno())]
+            descriptor = str(theirs.fileno())
+            if self._template is None:
+                options, env = ["-I", "-S", "-c", fork_server.BOOT, _PACKAGE_PARENT, descriptor], None
+            else:
+                options = ["-c", fork_server.BOOT_TEMPLATE, descriptor, *self._template.modules]
+                env = dict(self._template.env)
             try:
                 self._process = subprocess.Popen(
-                    command,
+                    [sys.executable, *options],
+                    env=env,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=errors,
@@ -99,6 +116,11 @@ class Forker:
             if said := self._error_path.read_text("utf-8", "replace").strip():
                 return f"It said: {said[-400:]}"
         return "It said nothing; check memory and the limit on processes."
+
+    async def end(self) -> None:
+        """End the server as soon as it has answered whoever waits for it."""
+        async with self._turn:
+            await asyncio.to_thread(self.close)
 
     def close(self) -> None:
         """End the server; runs go on. Blocks until it is gone."""

@@ -19,10 +19,12 @@ from determined.files import action
 from determined.launchers import paths, sweep
 from determined.launchers.devices import find_slots
 from determined.launchers.forker import Forker
-from determined.launchers.prepare import clear_ended, delete_tree, prepare
+from determined.launchers.prepare import clear_ended, cool, delete_tree, prepare
 from determined.launchers.protocol import LauncherListener, RunSpec, Slot
 from determined.launchers.run import Run, record_exit
 from determined.launchers.spool import Spool, format_line
+from determined.launchers.templates import Template
+from determined.launchers.warm_forkers import WarmForkers
 
 UNUSABLE = 1
 """Exit code of a run whose specification cannot be used."""
@@ -51,6 +53,7 @@ class LocalLauncher:
         self._runs_dir = data_dir.resolve() / "runs"
         self._slot_limit = slots
         self._forker = Forker(self._runs_dir)
+        self._warm_forkers = WarmForkers(self._runs_dir)
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._starts: set[asyncio.Task[None]] = set()
@@ -150,11 +153,12 @@ class LocalLauncher:
             self._news_fd = None
         await asyncio.gather(*(run.tidied for run in self._runs.values() if run.tidied is not None))
         await asyncio.to_thread(self._forker.close)
+        await self._warm_forkers.close()
         self._runs.clear()
 
     def _add(self, allocation_id: str, folder: Path) -> Run:
         assert self._listener is not None, "the launcher is not open"
-        run = Run(allocation_id, folder, self._listener, lambda: {self._forker.pid or 0})
+        run = Run(allocation_id, folder, self._listener, lambda: {self._forker.pid or 0, *self._warm_forkers.pids})
         self._runs[allocation_id] = run
         return run
 
@@ -197,12 +201,22 @@ class LocalLauncher:
 
     async def _start_locked(self, run: Run, spec: RunSpec, lock_fd: int) -> None:
         with action("launcher.prepare"):
-            await asyncio.to_thread(prepare, run.folder, spec, self.slots())
+            template = await asyncio.to_thread(prepare, run.folder, spec, self.slots())
         if run.kill_wanted:
             await asyncio.to_thread(record_exit, run.folder, KILLED, "killed before it had a process.")
         elif not self._closing:
             with action("launcher.spawn"):
-                await self._forker.spawn(run.folder, lock_fd)
+                await self._spawn(run.folder, lock_fd, template)
+
+    async def _spawn(self, folder: Path, lock_fd: int, template: Template | None) -> None:
+        if template is not None:
+            try:
+                await self._warm_forkers.spawn(template, folder, lock_fd)
+                return
+            except Unavailable as error:
+                _log.warning("%s is started in an interpreter of its own: %s", folder.name, error)
+                await asyncio.to_thread(cool, folder)
+        await self._forker.spawn(folder, lock_fd)
 
     def _on_news(self) -> None:
         assert self._news_fd is not None

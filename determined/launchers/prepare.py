@@ -13,13 +13,17 @@ from determined.errors import InvalidInput
 from determined.files import action
 from determined.launchers import context, environment, paths
 from determined.launchers.protocol import RunSpec, Slot
+from determined.launchers.templates import Template, template_of
 
 LEFTOVER_GRACE_S = 0.5
 """For processes that outlive a run's main process, such as one that tidies up shared memory."""
 
 
-def prepare(folder: Path, spec: RunSpec, slots: Sequence[Slot]) -> None:
+def prepare(folder: Path, spec: RunSpec, slots: Sequence[Slot]) -> Template | None:
     """Fill a run's folder; left-overs of an attempt that was cut short are replaced.
+
+    Returns:
+        What the run can be forked from, if it can.
 
     Raises:
         InvalidInput: the model definition, or a name, cannot be used: the run's own fault.
@@ -40,7 +44,16 @@ def prepare(folder: Path, spec: RunSpec, slots: Sequence[Slot]) -> None:
         root = Path(environment.GENUINE_ROOT)
         work, info = root / "workdir", root / "info"
     env = environment.build(spec, slots, folder, work, info, os.environ)
+    template = None if spec.warm is None else template_of(spec.argv, spec.warm, env, folder / paths.WORK)
     record = {"argv": spec.argv, "env": env, "cwd": str(work), "binds": binds, "grace_s": LEFTOVER_GRACE_S}
+    record["warm"] = template is not None
+    paths.write_atomic(folder / paths.SPEC, json.dumps(record), "launcher.spec", sync=False)
+    return template
+
+
+def cool(folder: Path) -> None:
+    """Let a prepared run have an interpreter of its own after all."""
+    record = {**json.loads((folder / paths.SPEC).read_bytes()), "warm": False}
     paths.write_atomic(folder / paths.SPEC, json.dumps(record), "launcher.spec", sync=False)
 
 

@@ -31,6 +31,22 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class Warm:
+    """What the processes are to have loaded that Python programs are forked from.
+
+    Attributes:
+        program: what the interpreter is given, ``(script, ...)`` or ``("-m", module, ...)``, which is read for what it
+            imports. It differs from the command of the run where that only prepares the program.
+        modules: to load instead of what the program imports.
+        prelude: to load in any case.
+    """
+
+    program: tuple[str, ...]
+    modules: tuple[str, ...] | None = None
+    prelude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class RunSpec:
     """Everything needed to start one run; complete, so that nothing has to be asked for later.
 
@@ -44,6 +60,8 @@ class RunSpec:
         genuine_paths: make the fixed paths of the genuine trial library work (``/run/determined`` and
             ``/determined_shared_fs``), in a mount namespace of the run's own.
         shared_fs_host_path: what ``/determined_shared_fs`` is bound to with ``genuine_paths``.
+        warm: how a Python program may be forked from a process that has its modules loaded; None: it is started in an
+            interpreter of its own.
     """
 
     allocation_id: str
@@ -54,6 +72,7 @@ class RunSpec:
     info_files: Mapping[str, str] = field(default_factory=dict, repr=False)
     genuine_paths: bool = False
     shared_fs_host_path: str | None = None
+    warm: Warm | None = None
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,9 @@ def kill_descendants(group: int | None, reaped: dict[int, int]) -> None:
         group: a process group to kill as well, where ``/proc`` cannot tell descendants.
         reaped: pid -> wait status; gets all that ended.
     """
+    if sys.platform == "linux" and not reap(reaped):
+        # The reaper of all orphans below that has no children has no descendants either.
+        return
     while True:
         if group is not None and group not in reaped:
             with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -87,6 +87,8 @@ def _in_shims(code: str) -> None:
     before = "import sys; sys.path.append(sys.argv[1]); from determined.launchers import shim, tree; "
     serve = "; from determined.launchers.fork_server import main; main(int(sys.argv[2]))"
     fork_server.BOOT = before + code + serve
+    load = "; from determined.launchers.fork_server import main; main(int(sys.argv[1]), sys.argv[2:])"
+    fork_server.BOOT_TEMPLATE = "import sys; from determined.launchers import shim, tree; " + code + load
 
 
 UNIT, REAL = "tests/unit", "tests/integration"

@@ -9,14 +9,20 @@ import json
 import os
 import signal
 from collections import Counter
+from pathlib import Path
 
 from determined import steps
 
 DEATH, PASSED, DIES_WITH_PARENT = "CRASH_SHIM_DEATH", "CRASH_SHIM_STEPS", "CRASH_SHIM_DIES_WITH_PARENT"
 _PR_SET_PDEATHSIG = 1
+_HERE = str(Path(__file__).resolve().parents[2])
 BOOT = (
     "import sys; sys.path.append(sys.argv[1]); from tests.crash.shim_steps import install; install(); "
     "from determined.launchers.fork_server import main; main(int(sys.argv[2]))"
+)
+BOOT_TEMPLATE = (
+    f"import sys; sys.path.append({_HERE!r}); from tests.crash.shim_steps import install; install(); "
+    "sys.path.pop(); from determined.launchers.fork_server import main; main(int(sys.argv[1]), sys.argv[2:])"
 )
 
 

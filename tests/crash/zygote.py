@@ -101,7 +101,7 @@ def become_master(search: Search, death: list[Any] | None, ready: int) -> NoRetu
         PLANTS[search.plant]()
     os.environ[shim_steps.PASSED] = str(folder / "shim_steps")
     os.environ[shim_steps.DEATH] = json.dumps(search.shim)
-    fork_server.BOOT = shim_steps.BOOT
+    fork_server.BOOT, fork_server.BOOT_TEMPLATE = shim_steps.BOOT, shim_steps.BOOT_TEMPLATE
     count: Counter[str] = Counter()
     names = os.open(folder / "steps", os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_APPEND)
 

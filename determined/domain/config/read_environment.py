@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from determined.domain.config.fields import Fields
@@ -18,8 +19,14 @@ _MAX_PORT = 65_535
 def read_environment(root: Fields) -> tuple[Environment, dict[str, Any]]:
     """Read the section: the variables as values, and all of it as complete JSON."""
     fields = root.fields("environment")
-    environment = _environment(fields.find("environment_variables"))
+    environment = replace(
+        _environment(fields.find("environment_variables")),
+        warm_start=fields.boolean("warm_start", True),
+        preload=_preload(fields.find("preload")),
+    )
     complete = {
+        "warm_start": environment.warm_start,
+        "preload": None if environment.preload is None else list(environment.preload),
         "environment_variables": {
             kind: [f"{name}={value}" for name, value in getattr(environment, kind)] for kind in ("cpu", "cuda", "rocm")
         },
@@ -54,6 +61,16 @@ def _environment(node: Node | None) -> Environment:
     fields.done()
     # ``gpu`` is the older name of ``cuda``.
     return Environment(cpu, cuda or gpu, rocm)
+
+
+def _preload(node: Node | None) -> tuple[str, ...] | None:
+    if node is None:
+        return None
+    for member in node.items():
+        name = member.text()
+        if name is not None and not all(part.isidentifier() for part in name.split(".")):
+            member.must_be("the name of a module, such as sklearn.linear_model")
+    return node.names()
 
 
 def _variables(node: Node) -> Iterator[tuple[str, str]]:

@@ -55,11 +55,18 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Environment variables for trials, by the kind of device they run on."""
+    """What trials find: environment variables by the kind of device they run on, and loaded modules.
+
+    Attributes:
+        warm_start: Python programs are forked from a process that has their modules loaded.
+        preload: these modules; None for those that the program imports at its top level.
+    """
 
     cpu: Variables = ()
     cuda: Variables = ()
     rocm: Variables = ()
+    warm_start: bool = True
+    preload: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from determined.domain import facts
+from determined.domain.config import ExperimentConfig
 from determined.domain.records import LogRecord, Run, User
 from determined.errors import NotFound
-from determined.launchers.protocol import LogLine, RunExit, RunSpec, Slot, SlotKind
+from determined.launchers.entrypoint import command, python_words
+from determined.launchers.protocol import LogLine, RunExit, RunSpec, Slot, SlotKind, Warm
 from determined.master.service.commit import Commits, until_stored
 from determined.master.service.contexts import Contexts
 from determined.master.service.hub import Hub
@@ -92,7 +96,21 @@ class RunSpecs:
             context=context,
             slot_ids=run.slot_ids,
             info_files=info_files(run_facts),
+            warm=warm_of(config),
         )
+
+
+PRELUDE = ("determined.exec.launch", "determined.core", "determined.core._storage_config")
+"""What runs load beside their programs."""
+
+
+def warm_of(config: ExperimentConfig) -> Warm | None:
+    """How the runs of an experiment may be forked; None when they may not, or are no Python programs."""
+    environ = {**os.environ, "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))}
+    if not config.environment.warm_start or not config.entrypoint:
+        return None
+    words = python_words(command(config.entrypoint), environ)
+    return None if words is None else Warm(words, config.environment.preload, PRELUDE)
 
 
 def argv_of(entrypoint: str | tuple[str, ...]) -> tuple[str, ...]:

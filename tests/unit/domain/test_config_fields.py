@@ -285,7 +285,10 @@ def test_each_field_refuses_other_values_with_its_path(text: str, path: str, par
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("[A=1, 'B=x=y']", Environment(*[(("A", "1"), ("B", "x=y"))] * 3)),
+        (
+            "[A=1, 'B=x=y']",
+            Environment((("A", "1"), ("B", "x=y")), (("A", "1"), ("B", "x=y")), (("A", "1"), ("B", "x=y"))),
+        ),
         ("{cpu: [A=1], gpu: [B=2]}", Environment((("A", "1"),), (("B", "2"),), ())),
         ("{cuda: [A=1], gpu: [B=2], rocm: ['C=']}", Environment((), (("A", "1"),), (("C", ""),))),
     ],

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
@@ -60,6 +62,33 @@ def without_shell(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str,
     if any(name.startswith("BASH_FUNC_") for name in environ):
         return None
     return words
+
+
+def python_words(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, ...] | None:
+    """What a command gives to this very interpreter: ``(script, ...)`` or ``("-m", module, ...)``; None for others."""
+    shell = tuple(argv[:2]) == ("sh", "-c")
+    words = without_shell(argv, environ) if shell else tuple(argv)
+    if not words or not _is_this_python(words[0], environ):
+        return None
+    rest = words[1:]
+    # Runs are unbuffered in any case.
+    while rest and rest[0] == "-u":
+        rest = rest[1:]
+    if not rest or (rest[0].startswith("-") and (rest[0] != "-m" or len(rest) < 2)):
+        return None
+    return rest
+
+
+def _is_this_python(word: str, environ: Mapping[str, str]) -> bool:
+    found = shutil.which(word, path=environ.get("PATH"))
+    try:
+        # The folder counts as well: the same file in another one belongs to another virtual environment.
+        return found is not None and (
+            os.path.samefile(found, sys.executable)  # noqa: PTH121
+            and os.path.samefile(os.path.dirname(found), os.path.dirname(sys.executable))  # noqa: PTH120, PTH121
+        )
+    except OSError:
+        return False
 
 
 def execute(argv: Sequence[str], environ: Mapping[str, str]) -> NoReturn:

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from determined.errors import InvalidInput
-from determined.exec.entrypoint import command, is_trial_class, without_shell
+from determined.launchers.entrypoint import command, is_trial_class, without_shell
 
 
 def test_text_is_for_a_shell_and_a_list_is_as_it_is() -> None:
@@ -84,7 +84,7 @@ def test_the_exit_code_and_the_words_are_those_of_a_shell(text: str, tmp_path_fa
     (folder / "no-first-line").write_text('echo "ran in $PWD"\nexit 5\n')
     (folder / "no-first-line").chmod(0o755)
     script = (
-        "import os, sys; from determined.exec.entrypoint import command, execute;"
+        "import os, sys; from determined.launchers.entrypoint import command, execute;"
         "execute(command(sys.argv[1]), os.environ)"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PWD": "/stale"}

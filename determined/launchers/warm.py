@@ -1,0 +1,259 @@
+"""A run's program in a process that was forked from a template, as if an interpreter had just been started for it.
+
+Standard library only, and private parts of it where there is no other way to do what an interpreter does at its start
+and its end. ``tests/unit/launchers/test_warm_start.py`` compares both.
+"""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import contextlib
+import gc
+import io
+import os
+import runpy
+import signal
+import sys
+import threading
+import types
+from collections.abc import Callable, Mapping, Sequence
+from importlib.machinery import SourceFileLoader
+from typing import Any, NoReturn
+
+from determined import steps
+from determined.launchers.environment import RUN_FOLDER
+
+is_warm = False
+"""Whether this process was forked from a template. Programs that it starts in its place can then be run in it."""
+_kept_descriptors: frozenset[int] = frozenset()
+_kept_modules: frozenset[str] = frozenset()
+_path_entries: tuple[str, ...] = ()
+_STANDARD = (0, 1, 2)
+ROOM = "_ROOM"
+"""Variable of a template that is there to be written over."""
+
+
+def load(modules: Sequence[str]) -> None:
+    """Make this process a template: load modules, and remember what runs are to find.
+
+    What cannot be imported is left to the runs, which have better means to say so.
+
+    Args:
+        modules: ``package.module``, or ``package:name`` for a name that may be a module of the package.
+    """
+    global _kept_descriptors, _kept_modules, _path_entries
+    if sys.path and sys.path[0] == "":
+        del sys.path[0]
+    own = {os.path.abspath(entry) for entry in _entries(os.environ)}  # noqa: PTH100
+    _path_entries = tuple(entry for entry in sys.path if entry not in own)
+    for name in modules:
+        with contextlib.suppress(BaseException):
+            _load(name)
+    gc.collect()
+    gc.freeze()
+    _use_large_pages()
+    _kept_modules = frozenset(sys.modules)
+    _kept_descriptors = _open_descriptors()
+
+
+def _load(name: str) -> None:
+    module, colon, attribute = name.partition(":")
+    __import__(module)
+    if colon and not hasattr(sys.modules[module], attribute):
+        __import__(f"{module}.{attribute}")
+
+
+def _use_large_pages() -> None:
+    """Have the heap in large pages, of which a fork copies fewer; where the system cannot, it stays as it is."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    with contextlib.suppress(OSError, ValueError), open("/proc/self/maps", encoding="utf-8") as maps:  # noqa: PTH123
+        for line in maps.read().splitlines():
+            span, rights, *_, name = [*line.split()[:2], *line.split()[5:], ""][:3]
+            if rights.startswith("rw") and rights.endswith("p") and name in ("", "[heap]"):
+                start, end = (int(place, 16) for place in span.split("-"))
+                start, end = -(-start // _LARGE_PAGE) * _LARGE_PAGE, end // _LARGE_PAGE * _LARGE_PAGE
+                if end > start:
+                    libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_COLLAPSE)
+
+
+_LARGE_PAGE = 1 << 21
+_MADV_COLLAPSE = 25
+
+
+def become(argv: Sequence[str], env: Mapping[str, str], lock_fd: int) -> None:
+    """Turn a fork of a template into what a new interpreter would be; the working folder is set already.
+
+    Args:
+        argv: the command that this process stands for, to be shown.
+        lock_fd: the run's lock, which is kept open.
+    """
+    global is_warm
+    is_warm = True
+    keep = _kept_descriptors | {*_STANDARD, lock_fd}
+    for descriptor in _open_descriptors() - keep:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    os.environ.clear()
+    os.environ.update(env)
+    steps.hook = None
+    sys.path_importer_cache.clear()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_IGN)
+    first = [name for name in (RUN_FOLDER, "DET_ALLOCATION_ID", "DET_WORKDIR") if name in env]
+    show_as(argv, {name: env[name] for name in [*first, *sorted(env.keys() - first)]})
+    # The generator of the module random seeds itself anew after a fork; that of NumPy does not.
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
+
+
+def run_python(words: Sequence[str]) -> NoReturn:
+    """Do what ``python WORDS`` does, in this process, and end it.
+
+    Args:
+        words: ``(script, ...)`` or ``("-m", module, ...)``.
+    """
+    # The program before, if there was one, had a place of its own at the head.
+    sys.path[:] = [*_entries(os.environ), *_path_entries]
+    main = types.ModuleType("__main__")
+    main.__dict__.update(__builtins__=builtins, __annotations__={})
+    main.__doc__ = None
+    sys.modules["__main__"] = main
+    sys.orig_argv[:] = [sys.executable, *words]
+    if words[0] == "-m":
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+        sys.argv[:] = ["-m", *words[2:]]
+        # A template may have it loaded, but it is to be executed anew.
+        sys.modules.pop(words[1], None)
+        run: Callable[[], object] = lambda: runpy._run_module_as_main(words[1])  # type: ignore[attr-defined]  # noqa: E731
+    else:
+        sys.path.insert(0, os.path.dirname(os.path.realpath(words[0])))  # noqa: PTH120
+        sys.argv[:] = list(words)
+        run = lambda: _run_script(words[0], main)  # noqa: E731
+    _finish(_code_of(run, main), main)
+
+
+def _run_script(script: str, main: types.ModuleType) -> None:
+    path = os.path.abspath(script)  # noqa: PTH100
+    try:
+        with io.open_code(path) as file:
+            source = file.read()
+    except OSError as error:
+        print(f"{sys.executable}: can't open file {path!r}: [Errno {error.errno}] {error.strerror}", file=sys.stderr)
+        sys.exit(2)
+    main.__dict__.update(__file__=path, __loader__=SourceFileLoader("__main__", path), __spec__=None, __cached__=None)
+    exec(compile(source, path, "exec", dont_inherit=True), main.__dict__)  # noqa: S102  (it is what we are for)
+
+
+def _code_of(run: Callable[[], object], main: types.ModuleType) -> int:
+    """Run, and say with which code an interpreter would exit."""
+    try:
+        run()
+    except SystemExit as end:
+        return _code_of_exit(end)
+    except KeyboardInterrupt as error:
+        _show(error)
+        return -signal.SIGINT
+    except BaseException as error:
+        _show(error)
+        return 1
+    return 0
+
+
+def _code_of_exit(end: SystemExit) -> int:
+    if end.code is None:
+        return 0
+    if isinstance(end.code, int):
+        return end.code & 0xFF
+    print(end.code, file=sys.stderr)
+    return 1
+
+
+def _show(error: BaseException) -> None:
+    """Report an error that nobody caught, without the frames of this module."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    error.__traceback__ = trace
+    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, trace
+    sys.excepthook(type(error), error, trace)
+
+
+def _finish(code: int, main: types.ModuleType) -> NoReturn:
+    """End as an interpreter does, but leave to the system to take back what the template had loaded."""
+    with contextlib.suppress(BaseException):
+        threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    code = _flush(code)
+    _drop(main)
+    code = _flush(code)
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+def _flush(code: int) -> int:
+    """Interpreters exit with 120 when what was printed cannot be written."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None and not stream.closed:
+                stream.flush()
+        except BaseException:
+            code = code or 120
+    return code
+
+
+def _drop(main: types.ModuleType) -> None:
+    """Let go of what the program made, so that files are closed and finalizers run."""
+    sys.last_value = sys.last_traceback = None
+    added = [sys.modules[name] for name in list(sys.modules) if name not in _kept_modules]
+    for module in (main, *reversed(added)):
+        names: dict[str, Any] = getattr(module, "__dict__", {})
+        for is_private in (True, False):
+            for name in list(names):
+                if name != "__builtins__" and (name.startswith("_") and not name.startswith("__")) == is_private:
+                    names[name] = None
+    with contextlib.suppress(BaseException):
+        gc.collect()
+
+
+def show_as(argv: Sequence[str], env: Mapping[str, str]) -> None:
+    """Let the system show this process with its own command and environment instead of the template's.
+
+    By these, too, the processes of a run are found. What does not fit is cut off at the end; the environment of a
+    template has ``ROOM`` for that. Linux only.
+
+    Args:
+        env: the most important first.
+    """
+    import ctypes
+
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        with open("/proc/self/stat", "rb") as file:  # noqa: PTH123
+            fields = file.read().rpartition(b")")[2].split()
+        arguments, variables = map(int, fields[45:47]), map(int, fields[47:49])
+        for (start, end), texts in (
+            (tuple(arguments), argv),
+            (tuple(variables), [f"{name}={value}" for name, value in env.items()]),
+        ):
+            if 0 < start < end:
+                told = b"".join(os.fsencode(text) + b"\0" for text in texts)[: end - start - 1]
+                ctypes.memmove(start, told.ljust(end - start, b"\0"), end - start)
+
+
+def _entries(env: Mapping[str, str]) -> list[str]:
+    return [entry for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry]
+
+
+def _open_descriptors() -> frozenset[int]:
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        with contextlib.suppress(OSError):
+            return frozenset(int(name) for name in os.listdir(folder))  # noqa: PTH208
+    return frozenset(range(256))
