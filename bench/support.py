@@ -43,9 +43,10 @@ class Section:
         return self.text + "".join(f"\n{check}" for check in self.checks) + "\n"
 
 
-def config(entrypoint: str, searcher: dict[str, Any], **hparams: Any) -> dict[str, Any]:
+def config(entrypoint: str, searcher: dict[str, Any], *, warm: bool = True, **hparams: Any) -> dict[str, Any]:
     """A configuration for a script of bench/model."""
     return {
+        "environment": {"warm_start": warm},
         "name": f"bench {entrypoint}",
         "entrypoint": f"python3 {entrypoint}",
         "searcher": {"metric": "loss", **searcher},
