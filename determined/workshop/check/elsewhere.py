@@ -6,15 +6,17 @@ import os
 import pickle
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from itertools import zip_longest
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from determined.workshop.check import story
 from determined.workshop.check.findings import Finding, Kind, Step
 from determined.workshop.check.moves import Move, Setting, scripted
-from determined.workshop.check.play import Outcome, Play, Subject, temporary_folder
+from determined.workshop.check.play import Outcome, Play, Subject
 from determined.workshop.check.shared import Process
 
 _HASH_SEEDS = ("1", "2", "3")
@@ -39,10 +41,12 @@ class Elsewhere:
         self._children: list[_Child] = []
 
     def __enter__(self) -> Elsewhere:
+        # It is ours, since the processes are killed in the end and could not remove it.
+        self._folder = tempfile.TemporaryDirectory(prefix="det-check-")
         self._children = [_Child(seed) for seed in _HASH_SEEDS]
         try:
-            for child in self._children:
-                child.send((sys.path, self._subject))
+            for number, child in enumerate(self._children):
+                child.send((sys.path, self._subject, Path(self._folder.name) / str(number)))
             for child in self._children:
                 if (problem := child.receive()) is not None:
                     raise NotElsewhere(f"what makes the method is not found in another process ({problem})")
@@ -56,6 +60,7 @@ class Elsewhere:
     ) -> None:
         for child in self._children:
             child.close()
+        self._folder.cleanup()
 
     def play(self, setting: Setting, moves: Sequence[Move]) -> Outcome:
         """Play a world in all; the finding is that they answer differently."""
@@ -120,7 +125,7 @@ def serve() -> None:
     # What the method prints must not get among the answers.
     os.dup2(2, 1)
     questions = sys.stdin.buffer
-    sys.path[:], pickled = pickle.load(questions)  # noqa: S301  # written by our own parent
+    sys.path[:], pickled, folder = pickle.load(questions)  # noqa: S301  # written by our own parent
     try:
         subject: Subject = pickle.loads(pickled)  # noqa: S301  # the same
         subject.make()
@@ -128,14 +133,14 @@ def serve() -> None:
         _send(answers, f"{type(error).__name__}: {error}")
         return
     _send(answers, None)
-    with temporary_folder() as folder:
-        while True:
-            try:
-                setting, moves = pickle.load(questions)  # noqa: S301  # the same
-            except EOFError:
-                return
-            outcome = Play(subject, setting, folder, [Process()]).run(scripted(moves))
-            _send(answers, outcome)
+    folder.mkdir()
+    while True:
+        try:
+            setting, moves = pickle.load(questions)  # noqa: S301  # the same
+        except EOFError:
+            return
+        outcome = Play(subject, setting, folder, [Process()]).run(scripted(moves))
+        _send(answers, outcome)
 
 
 def _send(answers: Any, value: Any) -> None:

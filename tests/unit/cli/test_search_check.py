@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -157,3 +158,19 @@ def test_bad_input_is_refused_in_one_message(words: list[str], text: str, capsys
     assert captured.err.startswith("Error: ")
     assert text in captured.err
     assert "Traceback" not in captured.err
+
+
+def test_nothing_is_left_behind(folder: Path) -> None:
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    root = str(Path(__file__).parents[3])
+    done = subprocess.run(
+        [sys.executable, "-m", "determined.cli", "search", "check", "my_search:Mine"],
+        cwd=folder,
+        env={**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("Mine passes: "), done.stderr
+    assert list(temporary.iterdir()) == []
