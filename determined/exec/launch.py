@@ -61,6 +61,7 @@ def _go_on_here(argv: tuple[str, ...]) -> None:
         if argv[0] == "sh":
             # A shell would see to this one.
             os.environ["PWD"] = os.getcwd()  # noqa: PTH109
+        warm.show_as(argv[2].split() if argv[0] == "sh" else argv, os.environ)
         warm.run_python(words)
 
 

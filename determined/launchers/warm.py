@@ -30,6 +30,7 @@ _kept_descriptors: frozenset[int] = frozenset()
 _kept_modules: frozenset[str] = frozenset()
 _path_entries: tuple[str, ...] = ()
 _STANDARD = (0, 1, 2)
+_SHOWN_FIRST = (RUN_FOLDER, "DET_ALLOCATION_ID", "DET_WORKDIR", "DET_EXPERIMENT_ID", "DET_TRIAL_ID", "DET_MASTER")
 ROOM = "_ROOM"
 """Variable of a template that is there to be written over."""
 
@@ -105,8 +106,7 @@ def become(argv: Sequence[str], env: Mapping[str, str], lock_fd: int) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_IGN)
-    first = [name for name in (RUN_FOLDER, "DET_ALLOCATION_ID", "DET_WORKDIR") if name in env]
-    show_as(argv, {name: env[name] for name in [*first, *sorted(env.keys() - first)]})
+    show_as(argv, env)
     # The generator of the module random seeds itself anew after a fork; that of NumPy does not.
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
@@ -229,19 +229,18 @@ def show_as(argv: Sequence[str], env: Mapping[str, str]) -> None:
 
     By these, too, the processes of a run are found. What does not fit is cut off at the end; the environment of a
     template has ``ROOM`` for that. Linux only.
-
-    Args:
-        env: the most important first.
     """
     import ctypes
 
+    first = [name for name in _SHOWN_FIRST if name in env]
+    variables_of = [f"{name}={env[name]}" for name in [*first, *sorted(env.keys() - first)]]
     with contextlib.suppress(OSError, IndexError, ValueError):
         with open("/proc/self/stat", "rb") as file:  # noqa: PTH123
             fields = file.read().rpartition(b")")[2].split()
         arguments, variables = map(int, fields[45:47]), map(int, fields[47:49])
         for (start, end), texts in (
             (tuple(arguments), argv),
-            (tuple(variables), [f"{name}={value}" for name, value in env.items()]),
+            (tuple(variables), variables_of),
         ):
             if 0 < start < end:
                 told = b"".join(os.fsencode(text) + b"\0" for text in texts)[: end - start - 1]

@@ -145,3 +145,33 @@ def test_the_same_script_runs_alone(model: Path, master: LocalMaster) -> None:
     script += "for op in context.searcher.operations():\n        print(op.length)\n        op.report_completed(0.5)\n"
     done = master.run([sys.executable, "-c", script])
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+
+
+@pytest.mark.parametrize("warm", ["true", "false"])
+def test_a_trial_is_forked_or_started_and_looks_the_same(master: LocalMaster, tmp_path: Path, warm: str) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "train.py").write_text(
+        "import sys, time\n"
+        "print('is warm:', str('determined.launchers.warm' in sys.modules).lower(), flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    config = write_config(tmp_path)
+    done = master.det("e", "create", config, str(model), "--config", f"environment.warm_start={warm}")
+    experiment = created(done.stdout)
+    with master.session() as session:
+        until_running(session, experiment)
+        trial = trials_of(session, experiment)[0]["id"]
+        for line in session.stream(f"/api/v1/trials/{trial}/logs", {"follow": True}):
+            if "is warm:" in line["result"]["message"]:
+                assert line["result"]["message"].rstrip().endswith(f"is warm: {warm}")
+                break
+        commands = [
+            # What is left of a longer command shows as empty words.
+            [word for word in process.cmdline() if word]
+            for process in master.trial_processes()
+            if process.environ()["DET_ALLOCATION_ID"].startswith(f"{experiment}.")
+        ]
+        assert [[Path(command[0]).name, *command[1:]] for command in commands] == [["python3", "train.py"]]
+        assert master.det("e", "kill", str(experiment)).returncode == 0
+        assert until_over(session, experiment) == "STATE_CANCELED"
