@@ -248,6 +248,10 @@ def test_each_field_takes_its_allowed_values(text: str, path: str, expected: Any
         ("environment: {proxy_ports: [5]}", "environment.proxy_ports.0", "a mapping"),
         ("environment: {registry_auth: {user: x}}", "environment.registry_auth.user", "did you mean username?"),
         ("environment: {add_capabilities: [1]}", "environment.add_capabilities.0", "text"),
+        ("environment: {preload: numpy}", "environment.preload", "a list"),
+        ("environment: {preload: [5]}", "environment.preload.0", "text"),
+        ("environment: {preload: [train.py x]}", "environment.preload.0", "the name of a module"),
+        ("environment: {warm_start: maybe}", "environment.warm_start", "true or false"),
         ("environment: {pod_spec: 1}", "environment.pod_spec", "a mapping"),
         ("environment: {imag: x}", "environment.imag", "did you mean image?"),
         ("bind_mounts: {}", "bind_mounts", "a list"),
@@ -280,6 +284,23 @@ def test_each_field_refuses_other_values_with_its_path(text: str, path: str, par
     found = problems(text)
     assert list(found) == [path]
     assert part in found[path]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{}", (True, None)),
+        ("{warm_start: false}", (False, None)),
+        ("{preload: [numpy, sklearn.svm]}", (True, ("numpy", "sklearn.svm"))),
+        ("{preload: []}", (True, ())),
+    ],
+)
+def test_what_trials_are_forked_with(text: str, expected: tuple[bool, tuple[str, ...] | None]) -> None:
+    config = parse(f"environment: {text}")
+    assert (config.environment.warm_start, config.environment.preload) == expected
+    complete = config.complete["environment"]
+    warm_start, preload = expected
+    assert (complete["warm_start"], complete["preload"]) == (warm_start, None if preload is None else list(preload))
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def is_alive(pid: int) -> bool:
 
 def test_a_daemon_is_killed_with_its_run(machine: Machine) -> None:
     async def scenario() -> None:
-        async with daemon_of(machine, "print('up'); signal.pause()") as (launcher, listener, pid):
+        async with daemon_of(machine, "os.write(1, b'up\\n'); signal.pause()") as (launcher, listener, pid):
             await listener.line_of("1.a.1", "up")
             await launcher.kill("1.a.1")
             assert (await listener.exit_of("1.a.1")).code == 137
