@@ -168,7 +168,12 @@ def test_windows_rare_work_and_sorted_containers_pass(method: type[SmallHalving]
 def test_the_verdict_is_the_same_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     # Which sizes are compared depends on the time that the largest takes.
     monkeypatch.setattr(costs, "LIMIT_S", math.inf)
-    assert repr(measured(TakesTheMean)) == repr(measured(TakesTheMean))
+    first, again = (measured(TakesTheMean) for _ in range(2))
+    assert first.finding is not None
+    assert again.finding is not None
+    assert (first.finding.kind, first.finding.text) == (again.finding.kind, again.finding.text)
+    # A library may do a little more or less, as when it fills a cache.
+    assert first.steps == pytest.approx(again.steps, rel=0.01)
 
 
 def test_a_state_that_grows_faster_than_the_search_is_worth_a_note() -> None:
