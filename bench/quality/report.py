@@ -93,9 +93,7 @@ def _verdicts(judged: Sequence[Verdict]) -> str:
     head = ("ours", "other", "workers", "mean difference", "in errors", "other rule", "seeds", "ours is")
     note = (
         f"\nThe difference is the mean over problems and marks, paired by seed; below 0 is better. Worse: by more than "
-        f"{LIMIT:g} standard errors; for the same algorithm also in a single cell (problem and mark), by a t test at "
-        "5 % after Holm. Different algorithms trade early results for late ones, so that cells may be worse in a whole "
-        "that is not; they are listed below. "
+        f"{LIMIT:g} standard errors, or in a single cell (problem and mark) by a t test at 5 % after Holm. "
         "In brackets: for information. Other rule: the difference if searches recommended the trial with the best "
         "report of any length.\n"
     )

@@ -14,6 +14,7 @@ from determined import files
 from determined.errors import Unavailable
 from determined.launchers import fork_server, paths
 from determined.launchers.templates import Template
+from determined.launchers.warm import ROOM, ROOM_BYTES
 
 PATIENCE_S = 30.0
 """For one shim, a slow start of the interpreter under load included."""
@@ -95,7 +96,7 @@ class Forker:
                 options, env = ["-I", "-S", "-c", fork_server.BOOT, _PACKAGE_PARENT, descriptor], None
             else:
                 options = ["-c", fork_server.BOOT_TEMPLATE, descriptor, *self._template.modules]
-                env = dict(self._template.env)
+                env = {**dict(self._template.env), ROOM: "." * ROOM_BYTES}
             try:
                 self._process = subprocess.Popen(
                     [sys.executable, *options],

@@ -10,13 +10,9 @@ from pathlib import Path
 from determined.launchers.entrypoint import python_words
 from determined.launchers.imports import imports_of
 from determined.launchers.protocol import Warm
-from determined.launchers.warm import ROOM
 
 _OF_A_RUN = ("DET_", "CUDA_VISIBLE_DEVICES")
 """Beginnings of variables that differ between runs and that nothing looks at while it is imported."""
-
-
-_ROOM_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -47,5 +43,4 @@ def template_of(argv: Sequence[str], warm: Warm, env: Mapping[str, str], work: P
         entry for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry and entry != env.get("DET_WORKDIR")
     )
     shared = {name: value for name, value in shared.items() if value or name != "PYTHONPATH"}
-    shared[ROOM] = "." * _ROOM_BYTES
     return Template((*warm.prelude, *modules), tuple(sorted(shared.items())))

@@ -33,6 +33,7 @@ _STANDARD = (0, 1, 2)
 _SHOWN_FIRST = (RUN_FOLDER, "DET_ALLOCATION_ID", "DET_WORKDIR", "DET_EXPERIMENT_ID", "DET_TRIAL_ID", "DET_MASTER")
 ROOM = "_ROOM"
 """Variable of a template that is there to be written over."""
+ROOM_BYTES = 1 << 16
 
 
 def load(modules: Sequence[str]) -> None:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable
 
-from determined.domain.hparams import Rng
 from determined.methods.arguments import whole_seed
 
-Draw = Callable[[str], Rng]
-"""Gives a stream for a label; the same label gives the same draws, so that no generator state is kept."""
 _WORD = 64
 """Bits that are taken at a time."""
 _MASK: int = 2**_WORD - 1
