@@ -41,16 +41,25 @@ def _adaptive(space: Mapping[str, Any], problem: Problem, common: dict[str, Any]
     return AdaptiveASHASearch(space, problem.max_length, ADAPTIVE_TRIALS, divisor=DIVISOR, max_rungs=rungs, **common)
 
 
-def _hyperband(space: Mapping[str, Any], problem: Problem, common: dict[str, Any]) -> SearchMethod:
+def _hyperband(space: Mapping[str, Any], problem: Problem, common: dict[str, Any], stop_once: bool) -> SearchMethod:
     rungs = len(problem.rungs)
-    return HyperbandSearch(space, problem.max_length, MANY, divisor=DIVISOR, max_rungs=rungs, **common)
+    return HyperbandSearch(
+        space, problem.max_length, MANY, divisor=DIVISOR, max_rungs=rungs, stop_once=stop_once, **common
+    )
 
 
 def _tpe(
-    space: Mapping[str, Any], problem: Problem, common: dict[str, Any], rungs: int, stop_once: bool
+    space: Mapping[str, Any], problem: Problem, common: dict[str, Any], rungs: int, brackets: int, stop_once: bool
 ) -> SearchMethod:
     return OptunaSearch(
-        space, problem.max_length, MANY, num_rungs=rungs, divisor=DIVISOR, stop_once=stop_once, **common
+        space,
+        problem.max_length,
+        MANY,
+        num_rungs=rungs,
+        num_brackets=brackets,
+        divisor=DIVISOR,
+        stop_once=stop_once,
+        **common,
     )
 
 
@@ -59,10 +68,17 @@ MAKERS: Mapping[str, Maker] = {
     "asha": lambda space, problem, common: _halving(space, problem, common, False),
     "asha-stop": lambda space, problem, common: _halving(space, problem, common, True),
     "adaptive-asha": _adaptive,
-    "hyperband": _hyperband,
-    "tpe": lambda space, problem, common: _tpe(space, problem, common, 1, False),
-    "tpe+asha": lambda space, problem, common: _tpe(space, problem, common, len(problem.rungs), False),
-    "tpe+asha-stop": lambda space, problem, common: _tpe(space, problem, common, len(problem.rungs), True),
+    "hyperband": lambda space, problem, common: _hyperband(space, problem, common, False),
+    "hyperband-stop": lambda space, problem, common: _hyperband(space, problem, common, True),
+    "tpe": lambda space, problem, common: _tpe(space, problem, common, 1, 1, False),
+    "tpe+asha": lambda space, problem, common: _tpe(space, problem, common, len(problem.rungs), 1, False),
+    "tpe+asha-stop": lambda space, problem, common: _tpe(space, problem, common, len(problem.rungs), 1, True),
+    "tpe+hyperband": lambda space, problem, common: _tpe(
+        space, problem, common, len(problem.rungs), len(problem.rungs), False
+    ),
+    "tpe+hyperband-stop": lambda space, problem, common: _tpe(
+        space, problem, common, len(problem.rungs), len(problem.rungs), True
+    ),
 }
 
 

@@ -21,29 +21,34 @@ class Reason(str):
         KeyError: the text names a number that was not given.
     """
 
-    __slots__ = ("numbers",)
-    numbers: Mapping[str, Number]
+    __slots__ = ("_names", "_values")
+    _names: tuple[str, ...]
+    _values: tuple[Number, ...]
 
     def __new__(cls, text: str, /, **numbers: Number) -> Reason:
         """Fill the numbers into the text."""
         shown = {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in numbers.items()}
-        self = super().__new__(cls, text.format_map(shown) if numbers else text)
-        self.numbers = numbers
-        return self
+        return cls.of(text.format_map(shown) if numbers else text, tuple(numbers), tuple(numbers.values()))
 
     @classmethod
     def told(cls, text: str, /, **numbers: Number) -> Reason:
         """A reason whose text is complete already."""
-        self = super().__new__(cls, text)
-        self.numbers = numbers
+        return cls.of(text, tuple(numbers), tuple(numbers.values()))
+
+    @classmethod
+    def of(cls, text: str, names: tuple[str, ...], values: tuple[Number, ...]) -> Reason:
+        """The same, for those who make many: all that have the same names share the one tuple of them."""
+        self = str.__new__(cls, text)
+        self._names, self._values = names, values
         return self
 
+    @property
+    def numbers(self) -> Mapping[str, Number]:
+        """The values by name."""
+        return dict(zip(self._names, self._values, strict=True))
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_told, (str(self), dict(self.numbers)))
-
-
-def _told(text: str, numbers: Mapping[str, Number]) -> Reason:
-    return Reason.told(text, **numbers)
+        return (Reason.of, (str(self), self._names, self._values))
 
 
 def numbers_of(reason: str | None) -> Mapping[str, Number]:

@@ -114,3 +114,38 @@ class BracketSearch(SearchMethod):
         operations = bracket.start(cause)
         self.homes[bracket.members[-1].request_id] = bracket
         return operations
+
+
+class PooledBracketSearch(BracketSearch):
+    """Brackets that share one pool of places: a free place goes to the bracket that is furthest behind its share.
+
+    So the trials are divided in the same proportion at any time, also when a search is cut short, and a bracket that is
+    complete leaves its places to the others.
+
+    State and cost: those of ``BracketSearch``, plus O(brackets) for each trial that is started.
+
+    Args:
+        space: what points are drawn from.
+        plans: of the brackets; how many trials each starts with does not count here.
+        concurrent: how many trials are started at first, if there are so many.
+        seed: of the draws.
+    """
+
+    def __init__(self, space: SpaceLike, plans: Sequence[Plan], concurrent: int, seed: int) -> None:
+        super().__init__(space, plans, seed)
+        self.concurrent = min(concurrent, sum(plan.max_trials for plan in plans))
+
+    def initial_operations(self, state: SearcherState) -> list[Operation]:
+        """The first trials, divided like all others."""
+        operations: list[Operation] = []
+        for _ in range(self.concurrent):
+            operations += self._start(self._furthest_behind(), f"{self.concurrent} at a time")
+        return operations
+
+    def next_bracket(self, after: Bracket) -> Bracket | None:
+        """The bracket that is furthest behind its share, wherever the place became free."""
+        return self._furthest_behind() if any(bracket.wants_more for bracket in self.brackets) else None
+
+    def _furthest_behind(self) -> Bracket:
+        open_ones = (bracket for bracket in self.brackets if bracket.wants_more)
+        return min(open_ones, key=lambda bracket: (bracket.started + 0.5) / bracket.plan.max_trials)

@@ -269,7 +269,7 @@ class Bracket:
             if rung.training:
                 return
             places = int(len(rung) / self.plan.divisor)
-            ranked = sorted((rung.index(trial), trial) for trial in rung.waiting)
+            ranked = rung.ranks(rung.waiting)
             rung.waiting.clear()
             for index, trial in ranked:
                 reason = self.words.left(index + 1, len(rung), number, places)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from determined.domain.events import ExitedReason
@@ -14,9 +16,10 @@ from determined.domain.search_method import SearcherState
 from determined.domain.space import SpaceLike
 from determined.errors import InvalidInput
 from determined.methods.arguments import at_least, check_flags, number_of, whole_seed
-from determined.methods.brackets import BracketSearch
-from determined.methods.halving import Phase, Plan, rung_lengths
+from determined.methods.brackets import PooledBracketSearch
+from determined.methods.halving import Bracket, Member, Phase, Plan
 from determined.methods.halving_words import Words
+from determined.methods.hyperband import divide_plans
 from determined.methods.optuna_samplers import SamplerFactory, make_by_function, make_sampler
 from determined.methods.optuna_study import Study
 
@@ -24,21 +27,25 @@ if TYPE_CHECKING:
     import optuna
 
 
-class OptunaSearch(BracketSearch):
+class OptunaSearch(PooledBracketSearch):
     """Optuna proposes the points; with more than one rung, successive halving decides how far each is trained.
 
     With one trial at a time and one rung, the points are those that ``study.optimize`` of Optuna tries with the same
     sampler and seed. With rungs the sampler learns from the longest length that at least 10 trials have reached, and
     from that one only, as in BOHB. A trial without any result when it ends is told as failed, which samplers ignore;
-    one with invalid hyperparameters is replaced.
+    one with invalid hyperparameters is replaced, in the same bracket.
+
+    With several brackets this is the scheme of BOHB, but for its brackets, which are the asynchronous ones of
+    ``HyperbandSearch``: trials and places are divided as there, and one sampler learns from the trials of all of them.
 
     TPE is told of running trials (``constant_liar``) when several run at a time, unless ``sampler_args`` say otherwise.
 
     Source: Akiba et al., Optuna: A Next-generation Hyperparameter Optimization Framework, KDD 2019; for TPE, Bergstra
-    et al., Algorithms for Hyper-Parameter Optimization, NIPS 2011; for the rungs, ``AsyncHalvingSearch``; for what a
-    sampler learns from them, Falkner et al., BOHB: Robust and Efficient Hyperparameter Optimization at Scale, ICML
-    2018.
-    State: that of the rungs, and the study; see ``Study``.
+    et al., Algorithms for Hyper-Parameter Optimization, NIPS 2011; for the rungs, ``AsyncHalvingSearch``; for the
+    brackets, ``HyperbandSearch``; for what a sampler learns from them, Falkner et al., BOHB: Robust and Efficient
+    Hyperparameter Optimization at Scale, ICML 2018.
+    State: that of the brackets, and the study; see ``Study``. With several brackets also which trial of the study
+    belongs to which.
     Cost: what the sampler takes for each new trial; TPE some milliseconds with 30 trials, and 30 or more with 1,000.
 
     Args:
@@ -48,6 +55,8 @@ class OptunaSearch(BracketSearch):
         sampler: name of a class in ``optuna.samplers``, or a function that makes a sampler from a seed.
         sampler_args: arguments of the class, by name.
         num_rungs: 1 trains every trial to ``max_length``; more as in ``AsyncHalvingSearch``.
+        num_brackets: from 1 to ``num_rungs``: brackets with ``num_rungs`` rungs, one less, and so on. Those that would
+            get no trial are left out.
         divisor: one trial in so many is promoted.
         stop_once: stop trials for good as soon as they have reported, instead of promoting the best later on.
         max_concurrent_trials: how many trials are started at first, and so train at any time; 0: ``divisor **
@@ -69,6 +78,7 @@ class OptunaSearch(BracketSearch):
         sampler: str | SamplerFactory = "TPESampler",
         sampler_args: Mapping[str, Any] | None = None,
         num_rungs: int = 1,
+        num_brackets: int = 1,
         divisor: float = 4,
         stop_once: bool = False,
         max_concurrent_trials: int = 16,
@@ -79,16 +89,39 @@ class OptunaSearch(BracketSearch):
         at_least(0, max_concurrent_trials=max_concurrent_trials)
         check_flags(stop_once=stop_once, smaller_is_better=smaller_is_better)
         seed = _checked_seed(seed)
-        lengths = rung_lengths(max_length, divisor, num_rungs)
+        at_least(1, num_rungs=num_rungs, num_brackets=num_brackets)
+        if num_brackets > num_rungs:
+            raise InvalidInput(f"num_brackets must be at most num_rungs, which is {num_rungs}; got {num_brackets}")
+        plans = divide_plans(
+            max_length,
+            max_trials,
+            num_rungs,
+            brackets=num_brackets,
+            divisor=divisor,
+            stop_once=stop_once,
+            smaller_is_better=smaller_is_better,
+        )
         concurrent = max_concurrent_trials or int(divisor ** (num_rungs - 1))
-        super().__init__(space, [Plan(lengths, max_trials, concurrent, divisor, stop_once, smaller_is_better)], seed)
+        super().__init__(space, plans if num_brackets > 1 else [_unnumbered(plans[0])], concurrent, seed)
         made = _made(sampler, sampler_args, seed, is_parallel=concurrent > 1)
         self.study = Study(self.space, made, minimize=smaller_is_better, one_length=num_rungs == 1)
-        self.bracket = self.brackets[0]
-        self.bracket.words = _Words(divisor, self.study)
+        self._asked: list[int] = []
+        self._numbers: list[list[int]] = [[] for _ in self.brackets]
+        for index, bracket in enumerate(self.brackets):
+            bracket.words = _Words(divisor, bracket.plan.number, self.study)
+            bracket.point = functools.partial(self._ask, index)
 
-    def _points(self, prefix: str) -> Callable[[int], Mapping[str, Any]]:
-        return lambda number: self.study.ask(number)
+    def _ask(self, bracket: int, number: int) -> Mapping[str, Any]:
+        self._place(bracket)
+        return self.study.ask(self._numbers[bracket][number])
+
+    def _place(self, bracket: int) -> None:
+        """The next trial of the study is the next one of a bracket."""
+        self._numbers[bracket].append(len(self._asked))
+        self._asked.append(bracket)
+
+    def _in_study(self, bracket: Bracket, member: Member) -> int:
+        return self._numbers[bracket.plan.number or 0][member.number]
 
     def on_validation_completed(
         self, state: SearcherState, request_id: uuid.UUID, metric: Any, train_length: int
@@ -98,13 +131,13 @@ class OptunaSearch(BracketSearch):
         Raises:
             InvalidInput: the metric is no number.
         """
-        member = self.bracket.live.get(request_id)
-        if member is not None and member.phase is Phase.TRAINING:
-            value = number_of(metric)
-            if member.rung < self.bracket.top:
-                self.study.report(member.number, self.bracket.rungs[member.rung].length, value)
+        bracket = self.homes.get(request_id)
+        if bracket is not None and (member := bracket.live[request_id]).phase is Phase.TRAINING:
+            value, number = number_of(metric), self._in_study(bracket, member)
+            if member.rung < bracket.top:
+                self.study.report(number, bracket.rungs[member.rung].length, value)
             else:
-                self.study.tell(member.number, None if math.isnan(value) else value)
+                self.study.tell(number, None if math.isnan(value) else value)
         return super().on_validation_completed(state, request_id, metric, train_length)
 
     def on_trial_exited_early(
@@ -120,8 +153,9 @@ class OptunaSearch(BracketSearch):
         return super().on_trial_closed(state, request_id)
 
     def snapshot(self) -> Mapping[str, Any]:
-        """The rungs and the study."""
-        return {**super().snapshot(), "study": self.study.snapshot()}
+        """The brackets and the study; of several brackets also that of each trial of the study, in order."""
+        saved = {**super().snapshot(), "study": self.study.snapshot()}
+        return {**saved, "asked": list(self._asked)} if len(self.brackets) > 1 else saved
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Take up what ``snapshot`` gave.
@@ -131,30 +165,41 @@ class OptunaSearch(BracketSearch):
         """
         super().restore(saved)
         self.study.restore(saved["study"])
+        for bracket in saved["asked"] if len(self.brackets) > 1 else [0] * self.study.asked:
+            self._place(bracket)
 
     def _give_up(self, request_id: uuid.UUID) -> None:
-        member = self.bracket.live.get(request_id)
-        if member is not None and self.study.is_open(member.number):
-            self.study.tell(member.number, None)
+        bracket = self.homes.get(request_id)
+        if bracket is not None:
+            number = self._in_study(bracket, bracket.live[request_id])
+            if self.study.is_open(number):
+                self.study.tell(number, None)
 
 
 class _Words(Words):
     """Says for each new trial what the sampler knew."""
 
-    def __init__(self, divisor: float, study: Study) -> None:
-        super().__init__(divisor, None)
+    def __init__(self, divisor: float, bracket: int | None, study: Study) -> None:
+        super().__init__(divisor, bracket)
+        self._where = "" if bracket is None else " in bracket {bracket}"
         self.study = study
 
     def starts(self, cause: str, trial: int, trials: int) -> Reason:
-        text = "{sampler}'s proposal {trial} of {trials}, knowing {results} results and {pending} pending trials"
+        proposal = "{sampler}'s proposal {trial} of {trials}" + self._where
         return Reason(
-            f"{cause}: {text}",
+            f"{cause}: {proposal}, knowing {{results}} results and {{pending}} pending trials",
             sampler=self.study.name,
             trial=trial,
             trials=trials,
             results=self.study.known,
             pending=self.study.pending,
+            **self.more,
         )
+
+
+def _unnumbered(plan: Plan) -> Plan:
+    # A bracket that is the only one has no number in reasons and request ids, as in ``AsyncHalvingSearch``.
+    return dataclasses.replace(plan, number=None)
 
 
 def _checked_seed(seed: Any) -> int:

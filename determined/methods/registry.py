@@ -94,6 +94,7 @@ def _hyperband(config: ExperimentConfig, search: searcher.HyperbandSearch) -> Se
         divisor=search.divisor,
         max_rungs=search.max_rungs,
         max_concurrent_trials=search.max_concurrent_trials,
+        stop_once=search.stop_once,
         smaller_is_better=config.searcher.smaller_is_better,
         seed=config.seed,
     )
@@ -122,6 +123,7 @@ def _optuna(config: ExperimentConfig, search: searcher.OptunaSearch) -> SearchMe
             sampler=search.sampler,
             sampler_args=search.sampler_args,
             num_rungs=search.num_rungs,
+            num_brackets=search.num_brackets,
             divisor=search.divisor,
             stop_once=search.stop_once,
             max_concurrent_trials=search.max_concurrent_trials,

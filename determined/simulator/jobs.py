@@ -149,8 +149,9 @@ def _on_validated(world: World, process: Process) -> None:
     metric = world.plan.curve(process.hparams, _whole(process.position))
     if type(metric) is not float:
         metric = _number(metric, process.hparams, _whole(process.position))
-    process.lengths.append(length)
-    process.metrics.append(metric)
+    # There are few, and the garbage collector soon leaves tuples of numbers alone.
+    process.lengths += (length,)
+    process.metrics += (metric,)
     _compare(world, process, metric)
     told = metric
     if model.completes_with is not None:

@@ -137,6 +137,7 @@ def _hyperband(fields: Fields) -> Search:
         _divisor(fields),
         fields.integer("max_rungs", 5, least=1, most=MAX_RUNGS),
         _concurrency(fields),
+        fields.boolean("stop_once", False),
     )
 
 
@@ -161,15 +162,17 @@ def _pbt(fields: Fields) -> Search:
 def _optuna(fields: Fields) -> Search:
     divisor = _divisor(fields)
     node = fields.find("num_rungs")
+    rungs = 1 if node is None else _rungs(node, divisor)
     return OptunaSearch(
         _max_length(fields),
         _max_trials(fields),
         fields.name("sampler", "TPESampler"),
         fields.free("sampler_args"),
-        (node and _rungs(node, divisor)) or 1,
+        rungs or 1,
         divisor,
         _concurrency(fields),
         fields.boolean("stop_once", False),
+        _brackets(fields, rungs),
     )
 
 
@@ -226,6 +229,15 @@ def _rungs(node: Node, divisor: float) -> int | None:
         node.refuse(f"{rungs} rungs with divisor {divisor:g} leave nothing to train in the lowest; use fewer")
         return None
     return rungs
+
+
+def _brackets(fields: Fields, rungs: int | None) -> int:
+    """How many brackets there are, each with one rung less than that before; None: the rungs could not be read."""
+    brackets = fields.integer("num_brackets", 1, least=1, most=MAX_RUNGS)
+    if rungs is not None and brackets > rungs:
+        fields.refuse("num_brackets", f"{brackets} brackets do not go with num_rungs {rungs}; use at most {rungs}")
+        return 1
+    return brackets
 
 
 def _field_names(cls: type[Search]) -> frozenset[str]:

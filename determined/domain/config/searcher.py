@@ -85,6 +85,7 @@ class HyperbandSearch:
     divisor: float = 4
     max_rungs: int = 5
     max_concurrent_trials: int = DEFAULT_CONCURRENCY
+    stop_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,10 @@ class PbtSearch:
 
 @dataclass(frozen=True, slots=True)
 class OptunaSearch:
-    """Points from a sampler of Optuna; with more than one rung, successive halving stops trials early."""
+    """Points from a sampler of Optuna; with more than one rung, successive halving stops trials early.
+
+    ``num_brackets`` is at most ``num_rungs``.
+    """
 
     name: ClassVar[str] = "optuna"
     max_length: Length
@@ -113,6 +117,7 @@ class OptunaSearch:
     divisor: float = 4
     max_concurrent_trials: int = DEFAULT_CONCURRENCY
     stop_once: bool = False
+    num_brackets: int = 1
 
 
 Search = (

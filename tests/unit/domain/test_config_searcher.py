@@ -71,11 +71,11 @@ def problems(section: str, hyperparameters: str = "{}") -> dict[str, str]:
             AdaptiveAshaSearch(BATCHES, 9, (3, 1), "conservative", 3, 4, 0, True),
         ),
         ("{name: single, max_length: 100, max_trials: null}", SingleSearch(Length(100))),
-        ("{name: hyperband, max_length: 100, max_trials: 9}", HyperbandSearch(Length(100), 9, 4, 5, 16)),
+        ("{name: hyperband, max_length: 100, max_trials: 9}", HyperbandSearch(Length(100), 9, 4, 5, 16, False)),
         (
             "{name: hyperband, max_length: {batches: 100}, max_trials: 9, divisor: 3, max_rungs: 4, "
-            "max_concurrent_trials: 0}",
-            HyperbandSearch(BATCHES, 9, 3, 4, 0),
+            "max_concurrent_trials: 0, stop_once: true}",
+            HyperbandSearch(BATCHES, 9, 3, 4, 0, True),
         ),
         (
             "{name: pbt, max_length: {batches: 100}, population_size: 8, num_rounds: 10}",
@@ -212,11 +212,7 @@ def test_the_complete_section_has_unit_for_custom_only() -> None:
         ("{name: hyperband, max_length: 5}", "searcher.max_trials", "missing"),
         ("{name: hyperband, max_length: 5, max_trials: 4, divisor: 0.5}", "searcher.divisor", "greater than 1"),
         ("{name: hyperband, max_length: 5, max_trials: 4, max_rungs: 0}", "searcher.max_rungs", "from 1"),
-        (
-            "{name: hyperband, max_length: 5, max_trials: 4, stop_once: true}",
-            "searcher.stop_once",
-            "async_halving, adaptive_asha",
-        ),
+        ("{name: hyperband, max_length: 5, max_trials: 4, mode: standard}", "searcher.mode", "adaptive_asha, not"),
         ("{name: pbt, max_length: 5, num_rounds: 4}", "searcher.population_size", "how many trials train at a time"),
         ("{name: pbt, max_length: 5, population_size: 4}", "searcher.num_rounds", "missing"),
         ("{name: pbt, population_size: 4, num_rounds: 4}", "searcher.max_length", "missing"),

@@ -208,9 +208,10 @@ def configured(searcher: Mapping[str, Any]) -> Any:
             [Plan((6, 18), 5, 2, 3, True, False, 0), Plan((18,), 2, 1, 3, True, False, 1)],
         ),
         (
-            "{name: hyperband, max_length: 18, max_trials: 7, divisor: 3, max_rungs: 2, max_concurrent_trials: 3}",
+            "{name: hyperband, max_length: 18, max_trials: 7, divisor: 3, max_rungs: 2, max_concurrent_trials: 3, "
+            "stop_once: true}",
             # n_s = 2/2 * 3 and 2: one each and 3 and 2 of the other 5.
-            [Plan((6, 18), 4, 0, 3, False, False, 0), Plan((18,), 3, 0, 3, False, False, 1)],
+            [Plan((6, 18), 4, 0, 3, True, False, 0), Plan((18,), 3, 0, 3, True, False, 1)],
         ),
     ],
 )

@@ -22,6 +22,7 @@ from determined.methods.adaptive_asha import AdaptiveASHASearch
 from determined.methods.async_halving import AsyncHalvingSearch
 from determined.methods.grid import GridSearch
 from determined.methods.hyperband import HyperbandSearch
+from determined.methods.optuna import OptunaSearch
 from determined.methods.pbt import PBTSearch
 from determined.methods.random import RandomSearch
 from tests.unit.methods.busy_search import BusySearch, Exit
@@ -38,6 +39,10 @@ METHODS: Mapping[str, Make] = {
     "adaptive_asha that stops": lambda: AdaptiveASHASearch(SPACE, 27, 24, divisor=3, stop_once=True),
     "adaptive_asha for all": lambda: AdaptiveASHASearch(SPACE, 9, 15, mode="conservative", divisor=2),
     "hyperband": lambda: HyperbandSearch(SPACE, 27, 30, divisor=3, max_concurrent_trials=5),
+    "hyperband that stops": lambda: HyperbandSearch(SPACE, 27, 30, divisor=3, max_concurrent_trials=5, stop_once=True),
+    "optuna in brackets": lambda: OptunaSearch(
+        SPACE, 27, 20, num_rungs=3, num_brackets=3, divisor=3, sampler_args={"n_startup_trials": 5}
+    ),
     "pbt": lambda: PBTSearch(SPACE, 12, 6, 4, truncate_fraction=0.34),
 }
 

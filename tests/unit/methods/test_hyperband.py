@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from determined.domain.events import ValidationCompleted
 from determined.domain.hparams import Double, Space
-from determined.domain.operations import Create
+from determined.domain.operations import Close, Create, ValidateAfter
 from determined.domain.reasons import numbers_of
 from determined.domain.search_method import SearcherState
 from determined.errors import InvalidInput
@@ -18,26 +19,30 @@ SPACE = Space.of({"x": Double(0, 1)})
 
 
 @pytest.mark.parametrize(
-    ("max_trials", "divisor", "rungs", "expected"),
+    ("max_trials", "divisor", "rungs", "brackets", "expected"),
     [
         # The table of the paper, R = 81 and eta = 3: n_s = 5/5 * 81, 5/4 * 27, 5/3 * 9, 5/2 * 3, 5 = 81, 34, 15, 8, 5
         # (rounded up), 143 in all. Of 143, one for each, and of the other 138: 78.2, 32.8, 14.5, 7.7, 4.8.
         # 79, 33, 15, 8, 5 make 140, and 3 are left for the first.
-        (143, 3, 5, [82, 33, 15, 8, 5]),
+        (143, 3, 5, 5, [82, 33, 15, 8, 5]),
         # n_s = 3/3 * 4, 3/2 * 2, 3 = 4, 3, 3. Of 10 one each, of the other 7: 2.8, 2.1, 2.1, and 1 is left.
-        (10, 2, 3, [4, 3, 3]),
-        (20, 2, 3, [8, 6, 6]),
-        (7, 4, 1, [7]),
+        (10, 2, 3, 3, [4, 3, 3]),
+        (20, 2, 3, 3, [8, 6, 6]),
+        (7, 4, 1, 1, [7]),
         # Two brackets for two trials; the third gets none.
-        (2, 1.1, 3, [1, 1]),
+        (2, 1.1, 3, 3, [1, 1]),
         # A share of trials that floats would get wrong: 0.1 is one tenth. n_s = ceil(2/2 * 1.1) = 2, and 2.
-        (2_000_000_000, 1.1, 2, [1_000_000_000, 1_000_000_000]),
+        (2_000_000_000, 1.1, 2, 2, [1_000_000_000, 1_000_000_000]),
+        # Only the first two of three: n_s = 4, 3. Of 10 one each, of the other 8: 4.6, 3.4, and 1 is left.
+        (10, 2, 3, 2, [6, 4]),
+        (10, 2, 3, 1, [10]),
+        (1, 2, 3, 2, [1]),
     ],
 )
 def test_trials_are_divided_in_the_proportion_of_the_paper(
-    max_trials: int, divisor: float, rungs: int, expected: list[int]
+    max_trials: int, divisor: float, rungs: int, brackets: int, expected: list[int]
 ) -> None:
-    assert divide_by_budget(max_trials, divisor, rungs) == expected
+    assert divide_by_budget(max_trials, divisor, rungs, brackets) == expected
     assert sum(expected) == max_trials
 
 
@@ -87,6 +92,25 @@ def test_brackets_share_one_pool_of_places(asked: int, expected: int) -> None:
     assert BusySearch(make).run().most == expected
 
 
+@pytest.mark.parametrize("stop_once", [False, True])
+def test_with_stop_once_each_trial_goes_on_or_ends_when_it_reports(stop_once: bool) -> None:
+    search = BusySearch(
+        lambda: HyperbandSearch(SPACE, 27, 60, divisor=3, max_concurrent_trials=5, stop_once=stop_once),
+        lambda number, hparams, length: random.Random(number).random(),
+        seed=4,
+    ).run()
+    decided_at_once = [
+        any(isinstance(op, (ValidateAfter, Close)) and op.request_id == event.request_id for op in answer)
+        for event, answer in search.told
+        if isinstance(event, ValidationCompleted)
+    ]
+    assert all(decided_at_once) == stop_once
+    assert search.created() == 60
+    assert len(search.reached) == 4
+
+
 def test_arguments_out_of_range_are_refused() -> None:
     with pytest.raises(InvalidInput, match="max_rungs"):
         HyperbandSearch(SPACE, 81, 143, max_rungs=0)
+    with pytest.raises(InvalidInput, match="stop_once must be True or False, got 'yes'"):
+        HyperbandSearch(SPACE, 81, 143, stop_once="yes")  # type: ignore[arg-type]

@@ -11,13 +11,16 @@ import optuna
 import pytest
 
 from determined.domain.config import ConfigDefaults, parse_config
-from determined.domain.events import ExitCause, ExitedReason
-from determined.domain.operations import Create
+from determined.domain.events import ExitCause, ExitedReason, ValidationCompleted
+from determined.domain.operations import Create, ValidateAfter
 from determined.domain.reasons import numbers_of
-from determined.domain.search_method import SearcherState
+from determined.domain.search_method import SearcherState, SearchMethod
 from determined.domain.space import as_space, choice, lograndint, loguniform, randint, uniform
 from determined.errors import CorruptState, FailedPrecondition, InvalidConfig, InvalidInput
 from determined.methods import optuna_samplers
+from determined.methods.async_halving import AsyncHalvingSearch
+from determined.methods.halving import Plan
+from determined.methods.hyperband import HyperbandSearch
 from determined.methods.optuna import OptunaSearch
 from determined.methods.optuna_samplers import KEPT_AS_DATA
 from determined.methods.optuna_storage import ENOUGH
@@ -94,7 +97,8 @@ def points(search: BusySearch) -> list[Mapping[str, Any]]:
 
 
 def searching(trials: int = 30, **arguments: Any) -> Callable[[], OptunaSearch]:
-    return lambda: OptunaSearch(SPACE, 64, trials, **{"seed": 5, "max_concurrent_trials": 4, **arguments})
+    settings = {"max_length": 64, "seed": 5, "max_concurrent_trials": 4, **arguments}
+    return lambda: OptunaSearch(SPACE, max_trials=trials, **settings)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -125,7 +129,17 @@ def test_failed_and_invalid_trials_are_to_the_sampler_what_failures_are_to_optun
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-@pytest.mark.parametrize("rungs", [{}, {"num_rungs": 3}, {"num_rungs": 3, "stop_once": True}], ids=str)
+@pytest.mark.parametrize(
+    "rungs",
+    [
+        {},
+        {"num_rungs": 3},
+        {"num_rungs": 3, "stop_once": True},
+        {"num_rungs": 3, "num_brackets": 3},
+        {"num_rungs": 3, "num_brackets": 2, "stop_once": True},
+    ],
+    ids=str,
+)
 def test_a_search_that_is_reloaded_after_each_event_makes_the_same_decisions(
     name: str, rungs: Mapping[str, Any]
 ) -> None:
@@ -230,6 +244,137 @@ def test_only_trials_that_count_are_among_the_known_results() -> None:
     assert states[4] == "PRUNED"
     assert study.known == 6
     assert study.failed == 3
+
+
+@pytest.mark.parametrize("stop_once", [False, True])
+def test_one_bracket_is_that_of_async_halving_with_other_points(stop_once: bool) -> None:
+    def told(make: Callable[[], SearchMethod]) -> list[Any]:
+        def exits(number: int, length: int) -> ExitCause | None:
+            return list(ExitCause)[number // 5 % len(ExitCause)] if number % 5 == 3 else None
+
+        search = BusySearch(make, lambda number, hparams, length: (number * 7) % 10, exits, 1, idle_exits=0.1).run()
+        return [
+            (event, [op.request_id if isinstance(op, Create) else (op, getattr(op, "reason", "")) for op in answer])
+            for event, answer in search.told
+        ]
+
+    settings: dict[str, Any] = {"divisor": 3, "stop_once": stop_once, "max_concurrent_trials": 5, "seed": 5}
+    one = told(lambda: OptunaSearch(SPACE, 27, 30, sampler="RandomSampler", num_rungs=3, **settings))
+    assert one == told(lambda: AsyncHalvingSearch(SPACE, 27, 30, 3, **settings))
+    search = OptunaSearch(SPACE, 27, 30, num_rungs=3, **settings)
+    assert set(search.snapshot()) == {"brackets", "study"}
+
+
+@pytest.mark.parametrize(
+    ("trials", "brackets", "expected"),
+    [
+        # n_s = 4/4 * 27, 4/3 * 9, 4/2 * 3, 4 = 27, 12, 6, 4. One each, and of the other 36: 19.8, 8.8, 4.4, 2.9;
+        # 20, 9, 5, 3 make 37, and 3 are left for the first.
+        (40, 4, [(23, (3, 9, 27, 81)), (9, (9, 27, 81)), (5, (27, 81)), (3, (81,))]),
+        # One each, and of the other 38: 26.3, 11.7; 27, 12, and 1 is left.
+        (40, 2, [(28, (3, 9, 27, 81)), (12, (9, 27, 81))]),
+        # Brackets without a trial are left out.
+        (2, 4, [(1, (3, 9, 27, 81)), (1, (9, 27, 81))]),
+    ],
+)
+def test_brackets_divide_trials_and_places_as_those_of_hyperband(
+    trials: int, brackets: int, expected: list[tuple[int, tuple[int, ...]]]
+) -> None:
+    settings = {"max_length": 81, "num_rungs": 4, "num_brackets": brackets, "divisor": 3}
+    make = searching(trials, sampler="RandomSampler", **settings)
+    search = BusySearch(make, lambda number, hparams, length: loss(hparams), seed=1).run()
+    assert [(b.plan.max_trials, b.plan.lengths) for b in search.inner.brackets] == expected
+    first: dict[int, list[int]] = {}
+    for job in search.jobs.values():
+        create, work = search.answers(job.request_id)[:2]
+        assert isinstance(work, ValidateAfter)
+        first.setdefault(int(numbers_of(getattr(create, "reason", ""))["bracket"]), []).append(work.length)
+    assert first == {i: [lengths[0]] * share for i, (share, lengths) in enumerate(expected)}
+    assert search.most == min(4, trials)
+
+
+def test_the_order_of_brackets_is_that_of_hyperband() -> None:
+    def brackets(make: Callable[[], SearchMethod]) -> list[Any]:
+        search = BusySearch(make, lambda number, hparams, length: (number * 7) % 10, seed=1).run()
+        return [numbers_of(op.reason)["bracket"] for op in search.answers() if isinstance(op, Create)]
+
+    settings: dict[str, Any] = {"divisor": 3, "max_concurrent_trials": 5, "seed": 5}
+    ours = brackets(lambda: OptunaSearch(SPACE, 27, 30, num_rungs=4, num_brackets=4, **settings))
+    assert ours == brackets(lambda: HyperbandSearch(SPACE, 27, 30, max_rungs=4, **settings))
+
+
+def test_one_study_knows_the_trials_of_all_brackets() -> None:
+    def metric(number: int, hparams: Mapping[str, Any], length: int) -> float:
+        return loss(hparams) + 1 / length
+
+    def exits(number: int, length: int) -> ExitCause | None:
+        return {2: ExitCause.ERRORED, 4: ExitCause.INVALID_HP, 9: ExitCause.INVALID_HP}.get(number)
+
+    search = BusySearch(
+        searching(20, sampler="RandomSampler", num_rungs=3, num_brackets=3), metric, exits, seed=1
+    ).run()
+    study = search.inner.study
+    assert study.asked == search.created() == 22
+    assert study.failed == 3
+    for job in search.jobs.values():
+        trial = study._trial(job.number)
+        reported = [e for e, _ in search.told if isinstance(e, ValidationCompleted) and e.request_id == job.request_id]
+        told = dict(trial.intermediate_values)
+        if trial.state.name == "COMPLETE":
+            told[64] = trial.value
+        assert told == {event.length: metric(job.number, job.hparams, event.length) for event in reported}
+        assert trial.params["x"] == job.hparams["x"]
+        assert trial.state.is_finished()
+
+
+def test_what_one_bracket_finds_changes_what_is_proposed_in_another() -> None:
+    def first_bracket(good: float) -> list[Any]:
+        def metric(number: int, hparams: Mapping[str, Any], length: int) -> float:
+            # Only the last bracket reports the full length at once.
+            return abs(hparams["x"] - good) if lengths.setdefault(number, length) == 64 else 1.0
+
+        lengths: dict[int, int] = {}
+        make = searching(60, num_rungs=2, num_brackets=2, max_concurrent_trials=1, sampler_args={"n_startup_trials": 4})
+        search = BusySearch(make, metric, seed=1).run()
+        return [op for op in search.answers() if isinstance(op, Create) and numbers_of(op.reason)["bracket"] == 0]
+
+    one, other = ([json.loads(op.hparams)["x"] for op in first_bracket(good)] for good in (-4.0, 4.0))
+    assert one[0] == other[0]
+    assert sum(one[-15:]) / 15 < 0 < sum(other[-15:]) / 15
+
+
+def test_a_trial_with_invalid_hyperparameters_is_replaced_in_its_bracket() -> None:
+    search = BusySearch(
+        searching(12, num_rungs=3, num_brackets=3),
+        lambda number, hparams, length: loss(hparams),
+        lambda number, length: ExitCause.INVALID_HP if number in (1, 5) else None,
+    ).run()
+    creates = [op for op in search.answers() if isinstance(op, Create)]
+    replaced = [op for op in creates if str(op.reason).startswith("replaces")]
+    ids = list(search.jobs)
+    by_id = {op.request_id: numbers_of(op.reason)["bracket"] for op in creates}
+    assert [numbers_of(op.reason)["bracket"] for op in replaced] == [by_id[ids[1]], by_id[ids[5]]]
+    assert [bracket.started for bracket in search.inner.brackets] == [b.plan.max_trials for b in search.inner.brackets]
+    assert [search.inner.study._trial(number).state.name for number in (1, 5)] == ["FAIL", "FAIL"]
+
+
+def test_a_new_trial_says_its_bracket_when_there_are_several() -> None:
+    search = searching(12, num_rungs=3, num_brackets=2)()
+    creates = [op for op in search.initial_operations(SearcherState()) if isinstance(op, Create)]
+    # They get 9 and 3 trials.
+    assert [numbers_of(op.reason)["bracket"] for op in creates] == [0, 0, 1, 0]
+    assert creates[2].reason == (
+        "4 at a time: TPESampler's proposal 1 of 3 in bracket 1, knowing 0 results and 2 pending trials"
+    )
+    assert numbers_of(creates[2].reason) == {
+        "sampler": "TPESampler",
+        "trial": 1,
+        "trials": 3,
+        "results": 0,
+        "pending": 2,
+        "bracket": 1,
+    }
+    assert search.snapshot()["asked"] == [0, 0, 1, 0]
 
 
 @pytest.mark.parametrize("cause", list(ExitCause))
@@ -369,6 +514,11 @@ def test_events_of_trials_of_somebody_else_change_nothing() -> None:
         ({"stop_once": "yes"}, "stop_once must be True or False, got 'yes'"),
         ({"max_length": 0}, "max_length must be"),
         ({"num_rungs": 0}, "num_rungs must be"),
+        ({"num_rungs": 10**9}, "1000000000 rungs with divisor 4 leave nothing to train in the lowest"),
+        ({"num_brackets": 0}, "num_brackets must be a whole number of at least 1, got 0"),
+        ({"num_brackets": True}, "num_brackets must be a whole number of at least 1, got True"),
+        ({"num_brackets": 2}, "num_brackets must be at most num_rungs, which is 1; got 2"),
+        ({"num_rungs": 3, "num_brackets": 4}, "num_brackets must be at most num_rungs, which is 3; got 4"),
         ({"space": {"a.b": {"type": "log", "base": 10, "minval": -400, "maxval": 0}}}, r"hyperparameter a\\.b reaches"),
         (
             {"space": {"c": choice([1, {"x": uniform(-1.7e308, 1.7e308)}]), "d": {"y": randint(0, 1)}}},
@@ -413,6 +563,7 @@ def test_a_configuration_names_the_sampler_and_the_rungs() -> None:
             "sampler": "TPESampler",
             "sampler_args": {"n_startup_trials": 3},
             "num_rungs": 3,
+            "num_brackets": 2,
             "divisor": 2,
             "stop_once": True,
             "max_concurrent_trials": 2,
@@ -421,8 +572,10 @@ def test_a_configuration_names_the_sampler_and_the_rungs() -> None:
     )
     method = make_method(config)
     assert isinstance(method, OptunaSearch)
-    plan = method.bracket.plan
-    assert (plan.lengths, plan.concurrent, plan.stop_once, plan.smaller_is_better) == ((16, 32, 64), 2, True, False)
+    plans = [bracket.plan for bracket in method.brackets]
+    # n_s = 3/3 * 4, 3/2 * 2 = 4, 3: one each, and 4 and 3 of the other 7.
+    assert plans == [Plan((16, 32, 64), 5, 0, 2, True, False, 0), Plan((32, 64), 4, 0, 2, True, False, 1)]
+    assert method.concurrent == 2
     assert method.study._sampler._n_startup_trials == 3  # type: ignore[attr-defined]
     assert parse_config(config.complete, DEFAULTS).searcher == config.searcher
 
@@ -431,7 +584,8 @@ def test_a_configuration_without_them_searches_with_tpe_to_the_full_length() -> 
     config = configured({})
     method = make_method(config)
     assert isinstance(method, OptunaSearch)
-    assert method.bracket.plan.lengths == (64,)
+    assert [bracket.plan for bracket in method.brackets] == [Plan((64,), 9, 0)]
+    assert method.concurrent == 9
     assert method.study.name == "TPESampler"
     assert config.complete["searcher"]["sampler_args"] == {}
 
@@ -439,6 +593,12 @@ def test_a_configuration_without_them_searches_with_tpe_to_the_full_length() -> 
 @pytest.mark.parametrize(
     ("fields", "path"),
     [
+        ({"num_brackets": 0}, "searcher.num_brackets"),
+        ({"num_brackets": 2}, "searcher.num_brackets"),
+        ({"num_rungs": 3, "num_brackets": 4}, "searcher.num_brackets"),
+        ({"num_rungs": 3, "num_brackets": "all"}, "searcher.num_brackets"),
+        # How many brackets there may be is not known then.
+        ({"num_rungs": 0, "num_brackets": 4}, "searcher.num_rungs"),
         ({"sampler": 5}, "searcher.sampler"),
         ({"sampler_args": [1]}, "searcher.sampler_args"),
         ({"num_rungs": 0}, "searcher.num_rungs"),

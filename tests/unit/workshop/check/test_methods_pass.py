@@ -17,6 +17,7 @@ from determined.methods.adaptive_asha import AdaptiveASHASearch
 from determined.methods.async_halving import AsyncHalvingSearch
 from determined.methods.grid import GridSearch
 from determined.methods.hyperband import HyperbandSearch
+from determined.methods.optuna import OptunaSearch
 from determined.methods.pbt import PBTSearch
 from determined.methods.random import RandomSearch
 from determined.methods.single import SingleSearch
@@ -53,6 +54,9 @@ BUILT_IN: Mapping[str, Make] = {
         AdaptiveASHASearch, SPACE, max_length=16, max_trials=3, bracket_rungs=(4, 3, 2, 1)
     ),
     "hyperband": functools.partial(HyperbandSearch, SPACE, max_length=9, max_trials=9, divisor=3),
+    "hyperband, stop_once": functools.partial(
+        HyperbandSearch, SPACE, max_length=9, max_trials=9, divisor=3, stop_once=True
+    ),
     "pbt": functools.partial(PBTSearch, SPACE, max_length=6, population_size=4, num_rounds=3),
 }
 
@@ -78,6 +82,24 @@ def test_a_built_in_method_passes(name: str) -> None:
     assert (report.cost is None) == (name in ("single", "grid"))
     repeats = ["validates again and trains nothing" in note for note in report.notes if "cost" not in note]
     assert repeats == [True] * (name in REPEAT_A_LENGTH)
+
+
+@pytest.mark.parametrize("settings", [{}, {"num_brackets": 2}, {"num_brackets": 2, "stop_once": True}], ids=str)
+def test_a_sampler_of_optuna_passes_but_for_the_time_that_it_takes(settings: Mapping[str, Any]) -> None:
+    make = functools.partial(
+        OptunaSearch,
+        SPACE,
+        max_length=9,
+        max_trials=6,
+        sampler_args={"n_startup_trials": 3},
+        num_rungs=3,
+        divisor=3,
+        max_concurrent_trials=3,
+        **settings,
+    )
+    report = check_search_method(make, cost=False)
+    assert report.worlds == 100
+    assert report.reloads == report.events
 
 
 def example(monkeypatch: pytest.MonkeyPatch, path: str, name: str) -> Any:
