@@ -1,4 +1,4 @@
-"""Whether this run has been asked to stop: a thread of its own waits for the signal."""
+"""Whether this run has been asked to stop: a thread of its own waits for the signal, once somebody has asked."""
 
 from __future__ import annotations
 
@@ -42,6 +42,8 @@ class _Watcher(threading.Thread):
         self._first_answer = threading.Event()
         self._closed = threading.Event()
         self._raised = False
+        self._begun = False
+        self._beginning = threading.Lock()
 
     def run(self) -> None:
         try:
@@ -67,8 +69,16 @@ class _Watcher(threading.Thread):
         return isinstance(answer, dict) and answer.get("preempt") is True
 
     def should_preempt(self) -> bool:
-        """Whether the signal has been raised; waits for the master's first answer only."""
-        self._first_answer.wait()
+        """Whether the signal has been raised; waits for the master's first answer only.
+
+        The first caller starts the thread: many scripts never ask, and need neither it nor its connection.
+        """
+        if not self._first_answer.is_set():
+            with self._beginning:
+                if not self._begun:
+                    self._begun = True
+                    self.start()
+            self._first_answer.wait()
         return self._raised
 
     def close(self) -> None:
@@ -96,7 +106,7 @@ class PreemptContext:
         self._watcher = _Watcher(master, allocation_id) if asks else None
 
     def start(self) -> PreemptContext:
-        """Begin to watch. ``with core.init()`` does this.
+        """Allow ``should_preempt``. ``with core.init()`` does this.
 
         Raises:
             FailedPrecondition: started before; it is a RuntimeError.
@@ -104,8 +114,6 @@ class PreemptContext:
         if self._started:
             raise FailedPrecondition("PreemptContext.start() was called twice; core.init() starts it already")
         self._started = True
-        if self._watcher is not None:
-            self._watcher.start()
         return self
 
     def close(self) -> None:

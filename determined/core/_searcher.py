@@ -59,6 +59,7 @@ class SearcherOperation:
         self._length = length
         self._is_chief = is_chief
         self._completed = False
+        self._is_last = False
 
     @property
     def length(self) -> int:
@@ -100,7 +101,7 @@ class SearcherOperation:
         if metric is None:
             raise InvalidInput("the searcher metric is None; give the value that the search optimises")
         self._completed = True
-        self._send_completed(metric)
+        self._is_last = self._send_completed(metric)
 
     def _check_chief(self, call: str) -> None:
         if not self._is_chief:
@@ -110,9 +111,10 @@ class SearcherOperation:
         # Under a name of its own, so that the master knows it again when its answer was lost and it comes once more.
         self._master.post(f"/api/v1/trials/{self._trial_id}/progress", length, {"report": uuid.uuid4().hex})
 
-    def _send_completed(self, metric: Any) -> None:
+    def _send_completed(self, metric: Any) -> bool:
         body = {"op": {"length": self._length}, "searcherMetric": metric}
-        self._master.post(f"/api/v1/trials/{self._trial_id}/searcher/completed_operation", body)
+        answer = self._master.post(f"/api/v1/trials/{self._trial_id}/searcher/completed_operation", body)
+        return isinstance(answer, dict) and answer.get("done") is True
 
 
 class SearcherContext:
@@ -152,8 +154,10 @@ class SearcherContext:
             raise FailedPrecondition(
                 f"operations() was called by rank {self._dist.rank} in mode ChiefOnly; iterate on rank 0 only"
             )
+        is_over = False
         while True:
-            length = self._next_length() if self._dist.rank == 0 else None
+            # When the last answer has told that nothing is to come, only the other ranks still have to hear of it.
+            length = self._next_length() if self._dist.rank == 0 and not is_over else None
             if mode is SearcherMode.WorkersAskChief:
                 length = self._dist.broadcast(length)
             if length is None:
@@ -164,6 +168,7 @@ class SearcherContext:
                 raise FailedPrecondition(
                     f"the operation of length {length} was left uncompleted; call report_completed() on each one"
                 )
+            is_over = operation._is_last
         if auto_ack and self._dist.rank == 0:
             self.acknowledge_out_of_ops()
 
@@ -189,13 +194,14 @@ class DummySearcherOperation(SearcherOperation):
     def __init__(self, length: int, is_chief: bool) -> None:
         self._length = length
         self._is_chief = is_chief
-        self._completed = False
+        self._completed = self._is_last = False
 
     def _send_progress(self, length: float) -> None:
         logger.info("progress: %s of %s", length, self._length)
 
-    def _send_completed(self, metric: Any) -> None:
+    def _send_completed(self, metric: Any) -> bool:
         logger.info("operation of length %s completed; searcher metric %s", self._length, metric)
+        return False
 
 
 class DummySearcherContext(SearcherContext):

@@ -18,7 +18,7 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Mapping, Sequence
-from importlib.machinery import SourceFileLoader
+from importlib.machinery import FileFinder, SourceFileLoader
 from typing import Any, NoReturn
 
 from determined import steps
@@ -30,6 +30,7 @@ _kept_descriptors: frozenset[int] = frozenset()
 _kept_modules: frozenset[str] = frozenset()
 _path_entries: tuple[str, ...] = ()
 _STANDARD = (0, 1, 2)
+_LAUNCH = "determined.exec.launch"
 _SHOWN_FIRST = (RUN_FOLDER, "DET_ALLOCATION_ID", "DET_WORKDIR", "DET_EXPERIMENT_ID", "DET_TRIAL_ID", "DET_MASTER")
 ROOM = "_ROOM"
 """Variable of a template that is there to be written over."""
@@ -103,7 +104,11 @@ def become(argv: Sequence[str], env: Mapping[str, str], lock_fd: int) -> None:
     os.environ.clear()
     os.environ.update(env)
     steps.hook = None
-    sys.path_importer_cache.clear()
+    # Finders of folders see for themselves whether their folder has changed. To drop them would cost a millisecond or
+    # more: the fork gets a copy of each page that holds one of the names of files that they remember.
+    for entry, finder in list(sys.path_importer_cache.items()):
+        if type(finder) is not FileFinder:
+            del sys.path_importer_cache[entry]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_IGN)
@@ -127,12 +132,16 @@ def run_python(words: Sequence[str]) -> NoReturn:
     main.__doc__ = None
     sys.modules["__main__"] = main
     sys.orig_argv[:] = [sys.executable, *words]
-    if words[0] == "-m":
+    run: Callable[[], object]
+    if words[0] == "-m" and words[1] == _LAUNCH and _LAUNCH in _kept_modules:
+        # Nobody sees how it comes to be executed, and to look for it would take longer than what it does.
+        run = lambda: sys.modules[_LAUNCH].main(list(words[2:]))  # noqa: E731
+    elif words[0] == "-m":
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
         sys.argv[:] = ["-m", *words[2:]]
         # A template may have it loaded, but it is to be executed anew.
         sys.modules.pop(words[1], None)
-        run: Callable[[], object] = lambda: runpy._run_module_as_main(words[1])  # type: ignore[attr-defined]  # noqa: E731
+        run = lambda: runpy._run_module_as_main(words[1])  # type: ignore[attr-defined]  # noqa: E731
     else:
         sys.path.insert(0, os.path.dirname(os.path.realpath(words[0])))  # noqa: PTH120
         sys.argv[:] = list(words)

@@ -96,6 +96,12 @@ class CurrentOperation(Answer, frozen=True, kw_only=True):
     completed: bool
 
 
+class CompletionTaken(Answer, frozen=True, kw_only=True):
+    """A completed operation is on record; ``done`` true when the trial gets no other, so that it need not ask."""
+
+    done: bool
+
+
 class Preemption(Answer, frozen=True, kw_only=True):
     """Whether the run shall save its work and exit."""
 

@@ -147,6 +147,32 @@ def test_the_same_script_runs_alone(model: Path, master: LocalMaster) -> None:
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
 
 
+def test_a_forked_trial_has_all_that_it_needs_for_its_reports_loaded(master: LocalMaster, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "train.py").write_text(
+        "import sys\n"
+        "before = set(sys.modules)\n"
+        "from determined import core\n"
+        "with core.init() as context:\n"
+        "    for op in context.searcher.operations():\n"
+        "        context.train.report_training_metrics(1, {'loss': 0.5})\n"
+        "        context.train.report_validation_metrics(op.length, {'loss': 0.5})\n"
+        "        with context.checkpoint.store_path({'steps_completed': 1}) as (path, _):\n"
+        "            path.joinpath('model').write_text('')\n"
+        "        context.preempt.should_preempt()\n"
+        "        op.report_completed(0.5)\n"
+        "print('late:', sorted(set(sys.modules) - before))\n"
+    )
+    done = master.det("e", "create", write_config(tmp_path), str(model))
+    experiment = created(done.stdout)
+    with master.session() as session:
+        assert until_over(session, experiment) == "STATE_COMPLETED"
+        trial = trials_of(session, experiment)[0]["id"]
+        lines = [line["result"]["message"] for line in session.stream(f"/api/v1/trials/{trial}/logs")]
+    assert [line.partition("late: ")[2].strip() for line in lines if "late: " in line] == ["[]"]
+
+
 @pytest.mark.parametrize("warm", ["true", "false"])
 def test_a_trial_is_forked_or_started_and_looks_the_same(master: LocalMaster, tmp_path: Path, warm: str) -> None:
     model = tmp_path / "model"

@@ -274,7 +274,8 @@ async def test_a_trial_tells_its_story_with_the_reasons_of_the_search(m: Rig) ->
     t = await m.start_trial(number)
     other = await m.start_trial(number, 2)
     await t.report("validation", 100, {"loss": 0.5})
-    await t.post(f"/v1/trials/{t.trial}/searcher/completed_operation", {"op": {"length": 100}, "searcherMetric": 0.5})
+    taken = {"op": {"length": 100}, "searcherMetric": 0.5}
+    assert await t.post(f"/v1/trials/{t.trial}/searcher/completed_operation", taken) == {"done": False}
     close = {"closeTrial": {"requestId": request_id(1), "reason": "not among the best"}}
     ok(await m.operate(number, None, close))
     told = (await m.get(f"/v1/trials/{t.trial}/story"))["sentences"]
@@ -535,7 +536,8 @@ async def test_a_whole_search_over_http(m: Rig) -> None:
     await t.post(f"/v1/trials/{t.trial}/progress", 40.0)
     body = {"op": {"length": "100"}, "searcherMetric": 0.31}
     for _ in range(2):
-        await t.post(f"/v1/trials/{t.trial}/searcher/completed_operation", body)
+        done = await t.post(f"/v1/trials/{t.trial}/searcher/completed_operation", body)
+        assert done == {"done": True}, "it was closed when it was made"
     found = (await m.get(events))["searcherEvents"]
     assert found[0] == {"id": 3, "trialProgress": {"requestId": rid, "partialUnits": 40.0}}
     validated = {"requestId": rid, "metric": 0.31, "validateAfterLength": "100"}

@@ -58,15 +58,20 @@ class Reports:
         )
         await self.commits.commit(lane, fact)
 
-    async def completed(self, run: RunKey, length: int, metric: Any) -> None:
-        """The trial trained to its operation's length and validated."""
+    async def completed(self, run: RunKey, length: int, metric: Any) -> bool:
+        """The trial trained to its operation's length and validated.
+
+        Returns:
+            Whether it gets no other operation; nothing changes that any more.
+        """
         if metric is None:
             raise InvalidInput('searcherMetric is null; report the metric\'s value, NaN as the string "NaN"')
-        lane, _ = await self._live(run)
+        lane, trial = await self._live(run)
         fact = facts.OperationCompleted(
             at=self.clock(), trial_id=run.trial_id, run_id=run.run_id, length=length, metric=metric
         )
         await self.commits.commit(lane, fact)
+        return trial.closed and trial.complete
 
     async def invalid_hp(self, run: RunKey) -> None:
         """The trial's hyperparameters cannot be trained."""

@@ -100,8 +100,20 @@ class RunSpecs:
         )
 
 
-PRELUDE = ("determined.exec.launch", "determined.core", "determined.core._storage_config")
-"""What runs load beside their programs."""
+PRELUDE = (
+    "determined.exec.launch",
+    "determined.core",
+    "determined.core._master",
+    "determined.core._retry",
+    "determined.core._storage",
+    "determined.core._storage_config",
+    "determined.core._tensorboard",
+    "urllib3",
+    "urllib.request",
+    "faulthandler",
+    "tempfile",
+)
+"""What runs load beside their programs; the Core API loads much of it only when it is used."""
 
 
 def warm_of(config: ExperimentConfig) -> Warm | None:

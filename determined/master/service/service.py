@@ -267,9 +267,9 @@ class MasterService:
         """The trial has come this far."""
         await self.reports.progress(run, units, report)
 
-    async def report_completed(self, run: RunKey, length: int, metric: Any) -> None:
-        """The trial completed its operation."""
-        await self.reports.completed(run, length, metric)
+    async def report_completed(self, run: RunKey, length: int, metric: Any) -> bool:
+        """The trial completed its operation; whether that was its last one."""
+        return await self.reports.completed(run, length, metric)
 
     async def report_invalid_hp(self, run: RunKey) -> None:
         """The trial's hyperparameters cannot be trained."""

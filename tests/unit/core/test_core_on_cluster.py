@@ -11,6 +11,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -39,6 +40,7 @@ class TrialMaster:
         preempt: set to raise the preemption signal.
         failures: answers to give before serving: a status, or 0 to break the connection off.
         calls: method, path and body of everything that was served.
+        tells_the_end: say with the last completed operation that there will be no other.
     """
 
     operations: deque[int] = field(default_factory=deque)
@@ -47,6 +49,7 @@ class TrialMaster:
     calls: list[tuple[str, str, Any]] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
     best: Any = None
+    tells_the_end: bool = False
     url: str = ""
     connections: set[Any] = field(default_factory=set)
 
@@ -67,6 +70,7 @@ class TrialMaster:
             return 200, {"op": op, "completed": not self.operations}
         if path == "/api/v1/trials/3/searcher/completed_operation":
             self.operations.popleft()
+            return 200, {"done": True} if self.tells_the_end and not self.operations else {}
         if path == "/api/v1/checkpoints":
             self.metadata[body["uuid"]] = body["metadata"]
         if path.startswith("/api/v1/checkpoints/"):
@@ -197,6 +201,36 @@ with core.init() as context:
     assert len(master.connections) <= 2
     stored = [p.read_text() for p in sorted((tmp_path / "ckpts").glob("*/model"))]
     assert sorted(stored) == ["2", "4"]
+
+
+def test_a_script_that_knows_its_last_operation_asks_for_no_other(master: TrialMaster, info: ClusterInfo) -> None:
+    master.tells_the_end = True
+    master.operations += [1, 3]
+    with core.init() as context:
+        for op in context.searcher.operations():
+            op.report_completed(0.5)
+    once = ["trials/3/searcher/operation", "trials/3/searcher/completed_operation"]
+    assert master.paths() == [*once, *once, "allocations/5.trial.2/signals/ack_preemption"]
+
+
+def test_a_script_that_never_asks_for_a_signal_costs_the_master_no_question(
+    master: TrialMaster, info: ClusterInfo
+) -> None:
+    master.operations.append(1)
+    with core.init() as context:
+        for op in context.searcher.operations():
+            op.report_completed(0.5)
+        assert not any(path.endswith("/preemption") for _, path, _ in master.calls)
+        assert not context.preempt.should_preempt()
+        assert any(path.endswith("/preemption") for _, path, _ in master.calls)
+
+
+def test_several_threads_may_be_the_first_to_ask_for_a_signal(master: TrialMaster, info: ClusterInfo) -> None:
+    master.preempt.set()
+    with core.init(preempt_mode=core.PreemptMode.WorkersAskMaster) as context, ThreadPoolExecutor(8) as threads:
+        asked = [threads.submit(context.preempt.should_preempt, auto_ack=False) for _ in range(8)]
+        assert all(answer.result() for answer in asked)
+    assert len([path for _, path, _ in master.calls if path.endswith("/preemption")]) == 1
 
 
 def test_metrics_arrive_as_plain_numbers_with_the_run_and_the_steps(master: TrialMaster, info: ClusterInfo) -> None:

@@ -28,12 +28,18 @@ async def current_operation(call: Call) -> Handled:
 
 
 @routes.add(
-    "POST", "/v1/trials/{trial_id}/searcher/completed_operation", access=Access.RUN, request=wire.CompletedOperation
+    "POST",
+    "/v1/trials/{trial_id}/searcher/completed_operation",
+    access=Access.RUN,
+    request=wire.CompletedOperation,
+    answer=wire.CompletionTaken,
 )
 async def complete_operation(call: Call) -> Handled:
     """Report that the trial's current operation is done."""
     done = await call.request(wire.CompletedOperation)
-    await call.service.report_completed(await reporting_run(call), done.op.length, wire.searcher_metric(done))
+    run = await reporting_run(call)
+    is_last = await call.service.report_completed(run, done.op.length, wire.searcher_metric(done))
+    return wire.CompletionTaken(done=is_last)
 
 
 @routes.add("POST", "/v1/trials/{trial_id}/training_metrics", access=Access.RUN, request=wire.ReportedMetrics)
