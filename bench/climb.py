@@ -24,7 +24,7 @@ class Climb(searcher.SearchMethod):
 
     def initial_operations(self, state: searcher.SearcherState) -> list[searcher.Operation]:
         ids = [uuid.uuid4() for _ in range(self.trials)]
-        return [op for i in ids for op in (searcher.Create(i, self.hparams), searcher.ValidateAfter(i, 1))]
+        return [op for i in ids for op in (searcher.Create(i, self.hparams, None), searcher.ValidateAfter(i, 1))]
 
     def on_trial_created(self, state: searcher.SearcherState, request_id: uuid.UUID) -> list[searcher.Operation]:
         return []

@@ -1,91 +1,86 @@
 """Durable metric reports per second: how many a master takes in, each answered after its commit reached the disk.
 
 A real master on SQLite (``synchronous=FULL``) with live trials, each of which reports over a connection of its own as
-fast as it is answered, and ``POLLS`` idle long polls that the master keeps open meanwhile. Every answer must be 200,
-and every report must be in the data base at the end.
+fast as it is answered, and idle long polls that the master keeps open meanwhile. All clients are in processes of their
+own, on the same machine. Every answer must be 200, and every report must be in the data base at the end. Then, with
+nobody reporting, what a master costs that keeps many long polls open.
 """
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import json
 import os
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 
+import psutil
+
+from bench.load import Run
 from bench.support import Check, Section, config, percentile, submit, table
 from determined.testing.cluster import LocalMaster
 
-TRIALS = 32
-POLLS = 1_000
-SECONDS = 8.0
-TARGET_PER_S = 1_500
+TRIALS = 64
+REPORTERS = 2
+"""Processes that report, for the trials together."""
+POLLS, MANY_POLLS = 1_000, 5_000
+SECONDS, IDLE_SECONDS = 10.0, 20.0
+TARGET_PER_S, TARGET_P99_MS = 2_500, 60.0
+TARGET_RSS_MB, TARGET_CPU = 600, 0.05
 
 
-@dataclass(frozen=True)
-class Run:
-    """A live run and the token that lets it report."""
-
-    trial: int
-    run: int
-    token: str
-    allocation: str
-
-
-def request(method: str, path: str, token: str, body: bytes = b"") -> bytes:
-    """One HTTP request."""
-    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n"
-    return f"{head}Grpc-Metadata-x-allocation-token: Bearer {token}\r\n\r\n".encode() + body
+@contextlib.contextmanager
+def clients(mode: str, port: int, runs: Sequence[Run], number: int, seconds: float) -> Iterator[subprocess.Popen[str]]:
+    """A process of clients; see ``bench.load``. It ends when the block does."""
+    command = [sys.executable, "-m", "bench.load", mode, str(port), str(number), str(seconds)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        process.stdin.write(json.dumps([asdict(run) for run in runs]) + "\n")
+        process.stdin.flush()
+        yield process
+        process.stdin.close()
+        if process.wait():
+            raise RuntimeError(f"clients ({mode}) failed with exit code {process.returncode}")
 
 
-async def read_answer(reader: asyncio.StreamReader) -> int:
-    """The status of an answer whose body is then read."""
-    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-    await reader.readexactly(int(head.partition("content-length: ")[2].partition("\r\n")[0]))
-    return int(head.split()[1])
+@contextlib.contextmanager
+def idle_polls(port: int, runs: Sequence[Run], number: int) -> Iterator[None]:
+    """So many long polls are open."""
+    with clients("poll", port, runs, number, 0) as process:
+        assert process.stdout is not None
+        if process.stdout.readline() != "open\n":
+            raise RuntimeError("the long polls could not be opened")
+        yield
 
 
-async def report(port: int, run: Run, until: float) -> list[float]:
-    """Report over one connection until the time is up; how long each report took, in seconds."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    path = f"/api/v1/trials/{run.trial}/validation_metrics"
+def load(port: int, runs: Sequence[Run], seconds: float) -> tuple[list[float], float]:
+    """All reporters at once; the times of all reports, and reports per second."""
     took: list[float] = []
-    while (begin := time.perf_counter()) < until:
-        body = {"trial_run_id": run.run, "steps_completed": 1 + len(took)}
-        metrics = {"avg_metrics": {"loss": 1 / (1 + len(took)), "accuracy": 0.5}}
-        writer.write(request("POST", path, run.token, json.dumps({**body, "metrics": metrics}).encode()))
-        status = await read_answer(reader)
-        if status != 200:
-            raise RuntimeError(f"a report was answered with {status}")
-        took.append(time.perf_counter() - begin)
-    writer.close()
-    return took
+    with contextlib.ExitStack() as stack:
+        share = len(runs) // REPORTERS
+        parts = [runs[i * share : (i + 1) * share] for i in range(REPORTERS)]
+        processes = [stack.enter_context(clients("report", port, part, share, seconds)) for part in parts]
+        for process in processes:
+            assert process.stdout is not None
+            took += json.loads(process.stdout.read())
+    return took, len(took) / seconds
 
 
-async def poll(port: int, run: Run) -> asyncio.StreamWriter:
-    """Open a long poll that nothing will answer for a minute."""
-    _, writer = await asyncio.open_connection("127.0.0.1", port)
-    path = f"/api/v1/allocations/{run.allocation}/signals/preemption?timeout_seconds=60"
-    writer.write(request("GET", path, run.token))
-    await writer.drain()
-    return writer
-
-
-async def load(port: int, runs: list[Run], seconds: float) -> tuple[list[float], float]:
-    """Everything at once; the times of all reports, and how long it took in all."""
-    polls = [await poll(port, runs[i % len(runs)]) for i in range(POLLS)]
-    begin = time.perf_counter()
-    work = [report(port, run, begin + seconds) for run in runs]
-    took = [t for times in await asyncio.gather(*work) for t in times]
-    elapsed = time.perf_counter() - begin
-    for writer in polls:
-        writer.close()
-    return took, elapsed
+def cost_when_idle(master: LocalMaster, seconds: float) -> tuple[float, float]:
+    """Resident megabytes of a master, and the share of one core that it uses."""
+    process = psutil.Process(master.pid)
+    before = process.cpu_times()
+    time.sleep(seconds)
+    after = process.cpu_times()
+    used = after.user + after.system - before.user - before.system
+    return process.memory_info().rss / 2**20, used / seconds
 
 
 def live_runs(master: LocalMaster, folder: Path) -> list[Run]:
@@ -126,19 +121,27 @@ def main(quick: bool = False) -> Section:
         folder = Path(name)
         with LocalMaster(folder / "master", slots=TRIALS) as master:
             runs = live_runs(master, folder)
-            took, elapsed = asyncio.run(load(master.port, runs, SECONDS / 4 if quick else SECONDS))
+            with idle_polls(master.port, runs, POLLS):
+                took, rate = load(master.port, runs, SECONDS / 4 if quick else SECONDS)
             lost = len(took) - stored(master)
+            with idle_polls(master.port, runs, MANY_POLLS):
+                rss, cpu = cost_when_idle(master, IDLE_SECONDS / 4 if quick else IDLE_SECONDS)
         syncs = syncs_per_s(folder)
-    rate = len(took) / elapsed
-    times = [1000 * t for t in took]
+    p50, p99 = (1000 * percentile(took, share) for share in (0.5, 0.99))
     head = ["trials", "idle polls", "reports/s", "p50 ms", "p99 ms", "lost", "appends with fsync/s, alone"]
-    row = [TRIALS, POLLS, f"{rate:.0f}", f"{percentile(times, 0.5):.1f}", f"{percentile(times, 0.99):.1f}"]
-    text = table("Durable metric reports", head, [[*row, lost, f"{syncs:.0f}"]])
+    row = [TRIALS, POLLS, f"{rate:.0f}", f"{p50:.1f}", f"{p99:.1f}", lost, f"{syncs:.0f}"]
+    text = table("Durable metric reports", head, [row])
+    head = ["idle polls", "master, MB", "share of a core, %"]
+    text += "\n" + table("A master that only waits", head, [[MANY_POLLS, f"{rss:.0f}", f"{100 * cpu:.1f}"]])
     checks = (
         Check(f"at least {TARGET_PER_S} reports/s", rate, rate >= TARGET_PER_S),
+        Check(f"p99 within {TARGET_P99_MS:g} ms", p99, p99 <= TARGET_P99_MS),
         Check("no report lost", lost, lost == 0),
+        Check(f"at most {TARGET_RSS_MB} MB with {MANY_POLLS} idle polls", rss, rss <= TARGET_RSS_MB),
+        Check(f"at most {TARGET_CPU:.0%} of a core with {MANY_POLLS} idle polls", cpu, cpu <= TARGET_CPU),
     )
-    return Section("reports", text, {"per_s": rate, "p50_ms": percentile(times, 0.5)}, checks)
+    figures = {"per_s": rate, "p50_ms": p50, "p99_ms": p99, "idle_mb": rss, "idle_cpu": cpu}
+    return Section("reports", text, figures, checks)
 
 
 if __name__ == "__main__":

@@ -55,8 +55,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     def parts(self) -> set[str]:
         """Names of the files beside the folder that this generation needs."""
-        names = {part.name for part in (self.base, self.log) if part is not None}
-        return names | {part.name.split("/", 1)[0] for part in self.method or ()}
+        return {part.name for part in (self.base, self.log) if part is not None} | names_of(self.method)
+
+
+def names_of(method: Iterable[Part] | None) -> set[str]:
+    """Names of the folders that hold files of a method."""
+    return {part.name.split("/", 1)[0] for part in method or ()}
 
 
 class _Sealed(msgspec.Struct):

@@ -20,7 +20,7 @@ from determined.domain.search_method import SearcherState, dispatch
 from determined.errors import CorruptState
 from determined.searcher.event import QueuedEvent
 from determined.searcher.event_log import EventLog, Part, read_events, read_part
-from determined.searcher.generation import Manifest, inventory
+from determined.searcher.generation import Manifest, inventory, names_of
 from determined.searcher.method import is_found_from_events, load_from, save_into
 from determined.wire.searcher import operations_digest
 
@@ -109,6 +109,13 @@ class Lineage:
                 f"{manifest.last_event_id} in another way than before. Resume with the code and the arguments that "
                 "the search was started with."
             )
+
+    def parts(self) -> set[str]:
+        """Names beside the generations that the next one will need."""
+        names = {self.log.path.name} if self.log is not None else set()
+        if self.base is not None:
+            names.add(self.base.name)
+        return names | names_of(self.method)
 
     def remove_unused(self, needed: set[str]) -> None:
         """Remove bases and logs that no generation needs."""

@@ -79,6 +79,9 @@ class LocalSearchRunner(SearchRunner):
         """Save one more generation in ``searcher_dir``."""
         self._store(experiment_id).save(self.search_method, self.state, self._unsaved, operations)
 
+    def _tidy(self, experiment_id: int) -> None:
+        self._store(experiment_id).tidy()
+
     def _create(
         self,
         session: Session,

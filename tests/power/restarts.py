@@ -113,6 +113,7 @@ def _search(home: SearcherFolder, log: Log) -> None:
         state.last_event_id = method.last = number
         saved.save(method, state, [QueuedEvent(number, happened)], [searcher.Progress(number / 100)])
         log.add(Call("ack", at=2 + number, data=key))
+        saved.tidy()
 
 
 def live_compacting(folder: Path, log: Log) -> None:

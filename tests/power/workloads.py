@@ -150,6 +150,7 @@ def runner(folder: Path, log: Log, method: Heard | None = None) -> None:
         method.last = number
         saved.save(method, state, [QueuedEvent(number, happened)], [searcher.Progress(number / 100)])
         log.ack(2 + number)
+        saved.tidy()
 
 
 def checkpoints(folder: Path, log: Log) -> None:

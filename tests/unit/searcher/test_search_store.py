@@ -85,13 +85,15 @@ class Search:
         self.store.start(Recorder(), self.state)
         self.save([], [])
 
-    def save(self, events: list[SearcherEvent], operations: Ops) -> None:
+    def save(self, events: list[SearcherEvent], operations: Ops, *, tidy: bool = True) -> None:
         queued = []
         for event in events:
             apply_event(self.state, event)
             self.state.last_event_id += 1
             queued.append(QueuedEvent(self.state.last_event_id, event))
         self.store.save(Recorder(f"after {self.state.last_event_id}"), self.state, queued, operations)
+        if tidy:
+            self.store.tidy()
 
 
 def loaded(folder: Path) -> tuple[dict[str, Any], Ops, str]:
@@ -187,11 +189,11 @@ def test_what_is_loaded_is_what_was_saved_last(
     """Also when the log is compacted at any point, and when the process is replaced after any save."""
     folder = tmp_path / str(uuid.uuid4())
     search = Search(folder)
-    for batch, compact in batches:
+    for number, (batch, compact) in enumerate(batches):
         with monkeypatch.context() as patch:
             if compact:
                 patch.setattr(lineage, "_COMPACT_BYTES", -1)
-            search.save(batch, [searcher.Progress(0.25)])
+            search.save(batch, [searcher.Progress(0.25)], tidy=number % 2 == 0)
         assert loaded(folder)[0] == search.state.to_dict()
     expected = [searcher.Progress(0.25)] if batches else []
     assert loaded(folder) == (search.state.to_dict(), expected, f"after {search.state.last_event_id}")
@@ -201,6 +203,18 @@ def test_two_generations_are_kept(search: Search) -> None:
     names = {path.name for path in search.folder.iterdir()}
     assert names == {"event_3", "event_4", "event_id", "events.jsonl"}
     assert (search.folder / "event_id").read_text() == "4"
+
+
+def test_a_process_that_never_came_to_tidying_leaves_the_work_to_the_next(search: Search) -> None:
+    for _ in range(3):
+        search.save([TrialProgress(uuid.UUID(int=1), 1.0)], [], tidy=False)
+    names = {path.name for path in search.folder.iterdir()}
+    assert names == {*(f"event_{number}" for number in range(3, 8)), "event_id", "events.jsonl"}
+    assert (search.folder / "event_id").read_text() == "4"
+    assert loaded(search.folder)[0] == search.state.to_dict()
+    assert {path.name for path in search.folder.iterdir()} == {"event_6", "event_7", "event_id", "events.jsonl"}
+    search.store.tidy()
+    assert (search.folder / "event_id").read_text() == "7"
 
 
 def test_compaction_leaves_only_the_parts_that_are_needed(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
