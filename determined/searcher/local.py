@@ -116,6 +116,7 @@ class LocalSearchRunner(SearchRunner):
         self.state = submit.new_state(experiment_id)
         store.start(self.search_method, self.state)
         self.save_state(experiment_id, [])
+        self._tidy(experiment_id)
         return None
 
     def _search(self, experiment_id: int, session: Session, operations: list[Operation] | None) -> None:

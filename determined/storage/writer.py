@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from determined.errors import DeterminedError
@@ -57,6 +57,7 @@ class Writer:
         self._queue: Final[queue.SimpleQueue[_Unit | _Reopen | None]] = queue.SimpleQueue()
         self._known: Final = Known()
         self._closed_lanes: set[int] = set()
+        self._connection: Connection | None = None
         self._thread: Final = threading.Thread(target=self._run, name="determined-store", daemon=True)
         self._stopped = False
         self._thread.start()
@@ -93,6 +94,7 @@ class Writer:
             # A loop that is closed has nobody left to tell.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(_resolve, results)
+        self._disconnect()
 
     def _gather(self) -> list[_Unit | _Reopen | None]:
         group = [self._queue.get()]
@@ -133,15 +135,28 @@ class Writer:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Transaction]:
-        with self._engine.connect() as conn:
+        try:
+            # One connection serves all: to take it from the pool and back costs as much as a small transaction.
+            if self._connection is None:
+                self._connection = self._engine.connect()
             try:
-                begun = conn.begin()
+                begun = self._connection.begin()
             except DBAPIError as error:
                 raise _NoTransactionError from error
             with begun:
-                yield Transaction(conn, self._known)
+                yield Transaction(self._connection, self._known)
                 step("store.commit.before")
             step("store.commit.after")
+        except BaseException:
+            # Whatever state it is in, the next transaction shall not find out.
+            self._disconnect()
+            raise
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(DBAPIError):
+                connection.close()
 
     def _refuse(
         self, jobs: Sequence[_Unit | _Reopen], error: _NoTransactionError

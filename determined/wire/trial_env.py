@@ -65,7 +65,7 @@ def environment(facts: RunFacts) -> dict[str, str]:
         "DET_TRIAL_ID": str(facts.trial.id),
         "DET_TRIAL_RUN_ID": str(run.run_id),
         "DET_TRIAL_SEED": str(facts.trial.seed),
-        "DET_EXPERIMENT_CONFIG": json.dumps(facts.config),
+        "DET_EXPERIMENT_CONFIG": facts.experiment.config,
         "DET_HPARAMS": facts.trial.hparams,
         "DET_STEPS_COMPLETED": str(facts.steps),
     }

@@ -453,11 +453,16 @@ def interrupted(master: Master, folder: Path) -> Path:
     return folder / "exp_1"
 
 
+def newest_of(states: Path) -> Path:
+    """The newest saved state, which the pointer need not name yet."""
+    return max(states.glob("event_[0-9]*"), key=lambda path: int(path.name.removeprefix("event_")))
+
+
 def test_a_damaged_newest_state_is_replaced_by_the_one_before_it_with_a_warning(
     master: Master, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     states = interrupted(master, tmp_path)
-    newest = states / f"event_{(states / 'event_id').read_text()}"
+    newest = newest_of(states)
     (newest / "created").write_text("17")
     runner = Runner(master.session, Pairs(), tmp_path)
     runner.run(CONFIG)
@@ -471,7 +476,7 @@ def test_when_the_state_before_is_too_old_the_search_stops_rather_than_go_wrong(
     with pytest.raises(ConnectionResetError):
         FailsOnce(master.session, tmp_path, "after_post").run(CONFIG)
     states = tmp_path / "exp_1"
-    (states / f"event_{(states / 'event_id').read_text()}" / "created").write_text("17")
+    (newest_of(states) / "created").write_text("17")
     with pytest.raises(CorruptState, match="should come next"):
         Runner(master.session, Pairs(), tmp_path).run(CONFIG)
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import enum
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from starlette.routing import Route
+from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
 from determined.errors import PermissionDenied
 from determined.master.api.bodies import MAX_BODY
 from determined.master.api.call import Api, Call
-from determined.master.api.errors import fault_of
+from determined.master.api.errors import Fault, fault_of, fault_of_status
 from determined.master.api.sending import Chunks, ClientGone, Stream, Whole, json_answer, send_fault
 from determined.steps import step
 from determined.wire.requests import Empty
@@ -134,6 +135,38 @@ class Endpoint:
         return EMPTY if result is None else json_answer(result)
 
 
-def starlette_routes(infos: Iterable[RouteInfo], api: Api) -> list[Route]:
-    """The routes for the server."""
-    return [Route(info.path, Endpoint(info, api), methods=[info.method]) for info in infos]
+class Router:
+    """Finds the endpoint of a request; an ASGI application with nothing around it, since endpoints see to their errors.
+
+    A route is looked for among those of its method that have as many parts, in the order in which they were declared.
+    """
+
+    def __init__(self, infos: Iterable[RouteInfo], api: Api) -> None:
+        self.api = api
+        self._routes: dict[tuple[str, int], list[tuple[re.Pattern[str], Endpoint]]] = {}
+        for info in infos:
+            pattern, _, _ = compile_path(info.path)
+            endpoint, parts = Endpoint(info, api), info.path.count("/")
+            for method in (info.method, "HEAD") if info.method == "GET" else (info.method,):
+                self._routes.setdefault((method, parts), []).append((pattern, endpoint))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        method, path = scope["method"], scope["path"]
+        for pattern, endpoint in self._routes.get((method, path.count("/")), ()):
+            found = pattern.match(path)
+            if found is not None:
+                scope["path_params"] = found.groupdict()
+                await endpoint(scope, receive, send)
+                return
+        await send_fault(self._fault(method, path), send)
+
+    def _fault(self, method: str, path: str) -> Fault:
+        parts, shown = path.count("/"), ascii(path[:200])
+        known = (routes for (_, number), routes in self._routes.items() if number == parts)
+        if any(pattern.match(path) for routes in known for pattern, _ in routes):
+            return fault_of_status(405, f"{method[:20]} is not served under {shown}; see /openapi.json")
+        return fault_of_status(404, f"there is nothing under {shown}; see /openapi.json")

@@ -9,12 +9,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from determined.domain import facts
 from determined.domain.config import ExperimentConfig
+from determined.domain.ids import ExperimentId
 from determined.domain.records import LogRecord, Run, User
 from determined.errors import NotFound
 from determined.launchers.entrypoint import command, python_words
@@ -48,10 +49,23 @@ class Identity:
     url: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What all runs of an experiment have in common, as long as its configuration is ``text``."""
+
+    text: str
+    config: dict[str, Any]
+    variables: dict[str, str]
+    argv: tuple[str, ...]
+    context: Path | None
+    warm: Warm | None
+
+
 class RunSpecs:
     """Makes complete orders for the launcher."""
 
     def __init__(self, store: Store, contexts: Contexts, mint: Mint, identity: Identity, slots: Sequence[Slot]) -> None:
+        self._shared: dict[ExperimentId, _Shared] = {}
         self.store = store
         self.contexts = contexts
         self.mint = mint
@@ -64,15 +78,15 @@ class RunSpecs:
         Raises:
             NotFound: the trial's checkpoint, owner or model definition is gone.
         """
-        trial = await self.store.get_trial(run.trial_id)
-        owner = await self.store.get_user(lane.record.owner_id)
+        trial, owner = await self.store.get_trial_and_user(run.trial_id, lane.record.owner_id)
+        shared = await self._shared_by_runs(lane)
         gpus = [self.slots[i].uuid for i in run.slot_ids if i in self.slots and self.slots[i].kind is SlotKind.CUDA]
         run_facts = RunFacts(
             experiment=lane.record,
             trial=trial,
             run=run,
             owner=owner,
-            config=json.loads(lane.record.config),
+            config=shared.config,
             master_url=self.identity.url,
             master_id=self.identity.master_id,
             cluster_id=self.identity.cluster_id,
@@ -83,23 +97,40 @@ class RunSpecs:
             gpu_uuids=tuple(gpus),
             debug=lane.config.debug,
         )
+        return RunSpec(
+            allocation_id=run.allocation_id,
+            argv=shared.argv,
+            env={**shared.variables, **environment(run_facts)},
+            context=shared.context,
+            slot_ids=run.slot_ids,
+            info_files=info_files(run_facts),
+            warm=shared.warm,
+        )
+
+    async def _shared_by_runs(self, lane: Lane) -> _Shared:
+        found = self._shared.get(lane.id)
+        if found is not None and found.text == lane.record.config:
+            return found
         config = lane.config
-        det = environment(run_facts)
-        own = {k: v for k, v in config.environment_variables if not k.startswith("DET_")}
         context = self.contexts.path(lane.record.context) if lane.record.context else None
         if context is not None and not await asyncio.to_thread(context.exists):
             raise NotFound(f"the model definition of experiment {lane.id} is missing: {context}")
-        return RunSpec(
-            allocation_id=run.allocation_id,
+        made = _Shared(
+            text=lane.record.config,
+            config=json.loads(lane.record.config),
+            variables={k: v for k, v in config.environment_variables if not k.startswith("DET_")},
             argv=argv_of(config.entrypoint),
-            env={**own, **det},
             context=context,
-            slot_ids=run.slot_ids,
-            info_files=info_files(run_facts),
             warm=warm_of(config),
         )
+        self._shared.pop(lane.id, None)
+        while len(self._shared) >= _EXPERIMENTS_REMEMBERED:
+            del self._shared[next(iter(self._shared))]
+        self._shared[lane.id] = made
+        return made
 
 
+_EXPERIMENTS_REMEMBERED = 64
 PRELUDE = (
     "determined.exec.launch",
     "determined.core",

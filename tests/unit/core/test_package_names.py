@@ -33,7 +33,7 @@ def test_a_training_process_starts_without_the_heavy_libraries(statement: str) -
         "fsspec",
         "urllib3",
         "sqlalchemy",
-        "fastapi",
+        "starlette",
         "msgspec",
         "numpy",
         "yaml",
