@@ -144,10 +144,6 @@ class MemoryStore:
         """The trial with that id."""
         return q.get("trial", self._tables.trials, trial_id)
 
-    async def get_trial_and_user(self, trial_id: TrialId, user_id: UserId) -> tuple[Trial, User]:
-        """Both at once."""
-        return await self.get_trial(trial_id), await self.get_user(user_id)
-
     async def list_trials(
         self, experiment_id: ExperimentId, states: Sequence[TrialState], order: Order, page: Page
     ) -> Listing:

@@ -366,9 +366,6 @@ class Store(Protocol):
 
     # Trials
     async def get_trial(self, trial_id: TrialId) -> Trial: ...
-    async def get_trial_and_user(self, trial_id: TrialId, user_id: UserId) -> tuple[Trial, User]:
-        """Both at once: each start of a run needs them."""
-
     async def list_trials(
         self, experiment_id: ExperimentId, states: Sequence[TrialState], order: Order, page: Page
     ) -> Listing: ...

@@ -196,10 +196,6 @@ class SqlStore:
         """The trial with that id."""
         return await self._read(select_trials.get_trial, trial_id)
 
-    async def get_trial_and_user(self, trial_id: TrialId, user_id: UserId) -> tuple[Trial, User]:
-        """Both at once."""
-        return await self._read(_trial_and_user, trial_id, user_id)
-
     async def list_trials(
         self, experiment_id: ExperimentId, states: Sequence[TrialState], order: Order, page: Page
     ) -> Listing:
@@ -266,7 +262,3 @@ class SqlStore:
     async def log_fields(self, trial_id: TrialId) -> Mapping[str, Sequence[str]]:
         """The values that occur, for each list of ``LogFilter``."""
         return await self._read(select_trials.log_fields, trial_id)
-
-
-def _trial_and_user(conn: Connection, trial_id: int, user_id: int) -> tuple[Trial, User]:
-    return select_trials.get_trial(conn, trial_id), select_experiments.get_user(conn, user_id)

@@ -205,15 +205,6 @@ class StoreContract:
             await store.get_user(UserId(3))
 
     @with_store
-    async def test_a_trial_and_a_user_come_together_or_not_at_all(self, store: Store) -> None:
-        await store.write([*BEGIN, p.PutUser(make_user(1))])
-        assert await store.get_trial_and_user(T1, UserId(1)) == (make_trial(1), make_user(1))
-        with pytest.raises(NotFound, match="trial"):
-            await store.get_trial_and_user(TrialId(99), UserId(1))
-        with pytest.raises(NotFound, match="user"):
-            await store.get_trial_and_user(T1, UserId(99))
-
-    @with_store
     async def test_a_name_can_move_to_another_user_in_one_unit(self, store: Store) -> None:
         await store.write([p.PutUser(make_user(1)), p.PutUser(make_user(2))])
         swap = [make_user(1, username="x"), make_user(2, username="user1"), make_user(1, username="user2")]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from determined.domain.ids import ExperimentId, RequestId, RunId, TrialId, allocation_id, task_id
+from determined.domain.ids import ExperimentId, RequestId, RunId, TrialId, UserId, allocation_id, task_id
 from determined.domain.records import User
 from determined.domain.states import ExperimentState
 from determined.errors import DeterminedError, NotFound, StaleRun
@@ -18,6 +18,7 @@ from determined.master.service import runs
 from determined.master.service.contexts import Contexts
 from determined.master.service.ports import ContextFile, RunKey, Submission
 from determined.master.service.service import MasterService
+from determined.testing.store_factories import make_user
 from determined.wire.searcher import Inactive, event_to_json, operations_from_json
 from tests.simulation.disk import EXPERIMENT, demand
 from tests.simulation.launcher import Key
@@ -43,6 +44,9 @@ TRAINING = ContextFile("train.py", b"pass", 0o644, 1)
 
 class Mint:
     """Nobody looks at these."""
+
+    async def user(self, user_id: UserId) -> User:
+        return make_user(user_id)
 
     def mint_run_token(self, allocation_id: str) -> str:
         return f"run {allocation_id}"

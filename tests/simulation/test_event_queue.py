@@ -26,7 +26,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from determined.domain.ids import ExperimentId
+from determined.domain.ids import ExperimentId, UserId
 from determined.domain.operations import Create, Operation, Progress, ValidateAfter
 from determined.domain.records import User
 from determined.errors import Conflict, DeterminedError, InvalidOperations
@@ -67,6 +67,9 @@ Event = tuple[int, str, float]
 
 class _Mint:
     """Nobody looks at these."""
+
+    async def user(self, user_id: UserId) -> User:
+        return make_user(user_id)
 
     def mint_run_token(self, allocation_id: str) -> str:
         return "run"

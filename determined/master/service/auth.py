@@ -179,6 +179,14 @@ class Auth:
             return None
         return (user, digest) if user.active else None
 
+    async def user(self, user_id: UserId) -> User:
+        """The user with that id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return await self._book.user(user_id)
+
     # Tokens
     def mint_run_token(self, allocation_id: str) -> str:
         """A token for a run's process, valid while that run lives."""

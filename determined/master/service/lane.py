@@ -10,11 +10,14 @@ import msgspec
 
 from determined.domain.config import ExperimentConfig
 from determined.domain.ids import ExperimentId, RunId, TrialId
-from determined.domain.records import Experiment, Run
+from determined.domain.records import Experiment, Run, Trial
 from determined.domain.states import RunPhase, TrialState
 from determined.engine import effects as fx
 from determined.engine.experiment import Experiment as Engine
 from determined.master.service.ports import RunKey
+
+NEW_TRIALS = 256
+"""Rows of trials that have not been started yet which are kept in memory."""
 
 
 @dataclass(slots=True)
@@ -52,6 +55,7 @@ class Lane:
     tail: asyncio.Future[None] | None = None
     """Resolves with the newest unit of this lane."""
     _kinds: dict[TrialId, str] = field(default_factory=dict)
+    _new_trials: dict[TrialId, Trial] = field(default_factory=dict)
 
     @property
     def id(self) -> ExperimentId:
@@ -73,6 +77,16 @@ class Lane:
         """The live run of a trial."""
         run = self.runs.get(trial_id)
         return None if run is None else RunKey(self.id, trial_id, run.run_id, run.allocation_id)
+
+    def remember_new_trial(self, trial: Trial) -> None:
+        """Keep the row of a new trial for its first start, which is near as a rule; only the newest are kept."""
+        self._new_trials[trial.id] = trial
+        if len(self._new_trials) > NEW_TRIALS:
+            del self._new_trials[next(iter(self._new_trials))]
+
+    def take_new_trial(self, trial_id: TrialId) -> Trial | None:
+        """The row of a trial as it was made, once; None for one that has to be read."""
+        return self._new_trials.pop(trial_id, None)
 
     def count(self, trial_id: TrialId, kind: str, is_over: bool = False) -> None:
         """Keep the counts in step with one trial."""

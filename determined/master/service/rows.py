@@ -88,7 +88,7 @@ def _new_trial(lane: Lane, fact: Fact, effect: fx.TrialAdded) -> Trial:
     seed = CUSTOM_TRIAL_SEED
     if not lane.is_custom:
         seed = random.Random(f"{lane.config.seed}/{effect.request_id}").randrange(2**31)
-    return Trial(
+    trial = Trial(
         id=effect.trial_id,
         experiment_id=lane.id,
         request_id=effect.request_id,
@@ -98,6 +98,8 @@ def _new_trial(lane: Lane, fact: Fact, effect: fx.TrialAdded) -> Trial:
         created_at=fact.at,
         warm_start=effect.warm_start,
     )
+    lane.remember_new_trial(trial)
+    return trial
 
 
 def _new_run(lane: Lane, fact: facts.SlotsGranted) -> Run:

@@ -15,7 +15,7 @@ import msgspec
 
 from determined.domain import facts
 from determined.domain.config import ExperimentConfig
-from determined.domain.ids import ExperimentId
+from determined.domain.ids import ExperimentId, UserId
 from determined.domain.records import LogRecord, Run, User
 from determined.errors import NotFound
 from determined.launchers.entrypoint import command, python_words
@@ -31,7 +31,14 @@ from determined.wire.trial_env import RunFacts, environment, info_files
 
 
 class Mint(Protocol):
-    """Makes the tokens of a run."""
+    """Knows users, and makes the tokens of a run."""
+
+    async def user(self, user_id: UserId) -> User:
+        """The user with that id.
+
+        Raises:
+            NotFound: there is none.
+        """
 
     def mint_run_token(self, allocation_id: str) -> str:
         """Reaches that run's trial only, while the run lives."""
@@ -78,7 +85,8 @@ class RunSpecs:
         Raises:
             NotFound: the trial's checkpoint, owner or model definition is gone.
         """
-        trial, owner = await self.store.get_trial_and_user(run.trial_id, lane.record.owner_id)
+        trial = lane.take_new_trial(run.trial_id) or await self.store.get_trial(run.trial_id)
+        owner = await self.mint.user(lane.record.owner_id)
         shared = await self._shared_by_runs(lane)
         gpus = [self.slots[i].uuid for i in run.slot_ids if i in self.slots and self.slots[i].kind is SlotKind.CUDA]
         run_facts = RunFacts(
