@@ -11,7 +11,7 @@ DEMO := $(CURDIR)/.demo
 AGAIN := $(if $(COVERED),--ignore tests/unit --ignore tests/property --ignore tests/histories)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-e2e test-crash crash power chaos test-compat test-torch docs check format coverage bench clean
+.PHONY: help setup demo test test-unit test-e2e test-crash crash power chaos test-cold test-compat test-torch docs check format coverage bench clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,10 @@ crash: $(VENV)/.dev  ## the same with every point; takes hours
 
 power: $(VENV)/.dev  ## every power cut and every failure of the disk; takes minutes
 	DET_POWER_SHARE=1 $(BIN)/python -m pytest -n $(WORKERS) -s tests/power
+
+test-cold: $(VENV)/.dev  ## what runs trials, with warm start off; takes a quarter of an hour
+	DET_TEST_WARM_START=false $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/e2e tests/crash
+	DET_TEST_WARM_START=false $(BIN)/python -m determined.testing.chaos --seed 2001 --seeds 5 --keep-going
 
 chaos: $(VENV)/.dev  ## searches while everything is killed, paused and cut off, for an hour
 	$(BIN)/python -m determined.testing.chaos --minutes 60 --keep-going

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
@@ -106,6 +105,8 @@ def words_used(words: Sequence[str], path: tuple[str, ...], depth: int) -> Seque
 
 def unknown(word: str, names: Sequence[str], path: tuple[str, ...]) -> str:
     """The message for a word that is no command."""
+    import difflib
+
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     hint = f"did you mean '{' '.join((*path, near[0]))}'?" if near else f"known are: {', '.join(names)}"
     return f"'{' '.join(path)}' has no command {word!r}; {hint}"

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from collections.abc import Sequence
+
+# Type checkers take this name as true. Whoever only asks for the version or for help waits for no module that is not
+# needed for that: argparse alone takes as long as the interpreter.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
 INTERRUPTED = 130
 CLOSED_OUTPUT = 141
@@ -18,6 +23,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         from determined._version import __version__
 
         print(f"det {__version__}")
+        return 0
+    if argv in (["-h"], ["--help"]):
+        from determined.cli.nouns import overview
+
+        print(overview())
         return 0
     try:
         return _guarded(argv)
@@ -84,6 +94,8 @@ def _run(argv: list[str]) -> int:
 
 
 def _global_options(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    import argparse
+
     from determined.cli.commands import Parser
 
     parser = Parser(prog="det", add_help=False, usage="det [-m URL] [-u NAME] COMMAND ...")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-from determined.cli.commands import Command, UsageError, unknown
+if TYPE_CHECKING:
+    from determined.cli.commands import Command
 
 
-@dataclass(frozen=True, slots=True)
-class Noun:
+class Noun(NamedTuple):
     """Something that commands are about.
 
     Attributes:
@@ -50,6 +50,8 @@ def find_noun(word: str) -> Noun:
     Raises:
         UsageError: none.
     """
+    from determined.cli.commands import UsageError, unknown
+
     for noun in NOUNS:
         if noun.name == word:
             return noun

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from determined.common.api.session import Session
 from determined.common.context import read_context
 from determined.errors import InvalidConfig, InvalidInput, Problem
@@ -115,12 +113,13 @@ def checked_text(raw: bytes) -> str:
 
 def dump_yaml(value: Any) -> str:
     """YAML text of plain data, in the order it has."""
-    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
+    import yaml
 
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
 
-class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
+    return str(yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True))
 
 
 def model_files(

@@ -50,6 +50,7 @@ class Options:
         ready_fd: where to write one JSON line once serving, or once it is clear that it cannot be.
         local_login: put a token for the local user into the client's own token file.
         url: where trials and clients reach this master, when that is not its own address: behind a proxy, say.
+        warm_start: trials start warm unless their configuration says otherwise.
     """
 
     data: Path
@@ -60,6 +61,7 @@ class Options:
     ready_fd: int | None = None
     local_login: bool = True
     url: str | None = None
+    warm_start: bool = True
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -181,6 +183,7 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
         mint=auth,
         identity=Identity(master_id, cluster_id, url),
         checkpoint_storage=storage,
+        warm_trials=options.warm_start,
     )
     boot = await auth.bootstrap()
     step("master.recover.before")

@@ -15,6 +15,9 @@ import psutil
 
 from determined.common.api.session import Session
 
+WARM_START = {"true": True, "false": False}[os.environ.get("DET_TEST_WARM_START", "true")]
+"""Whether trials of masters in tests start warm, where their configuration does not say."""
+
 
 class MasterFailed(RuntimeError):
     """The master did not come up; the message holds what it printed."""
@@ -27,6 +30,7 @@ class LocalMaster:
         url: where it serves; the port stays the same over restarts.
         env: environment for clients: its address, and a configuration folder of their own.
         wrapper: command before the master's own, which must end by executing it.
+        module: what is executed as a master, and arguments of its own.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class LocalMaster:
         self.slots = slots
         self.arguments = list(arguments)
         self.wrapper: list[str] = []
+        self.module = ["determined.master"]
         self.port = 0
         self.url = ""
         self.process: subprocess.Popen[bytes] | None = None
@@ -74,11 +79,12 @@ class LocalMaster:
 
     def launch(self, ready_fd: int | None = None, port: int | None = None) -> subprocess.Popen[bytes]:
         """Start a master, which need not be the one of this object, on its data; do not wait for it to serve."""
-        command = [*self.wrapper, sys.executable, "-m", "determined.master", "--data", str(self.data)]
+        command = [*self.wrapper, sys.executable, "-m", *self.module, "--data", str(self.data)]
         command += ["--port", str(self.port if port is None else port), *self.arguments]
         command += [] if ready_fd is None else ["--ready-fd", str(ready_fd)]
         command += ["--open"] if self.open_mode else []
         command += [] if self.slots is None else ["--slots", str(self.slots)]
+        command += [] if WARM_START else ["--no-warm-start"]
         handed = [] if ready_fd is None else [ready_fd]
         with (self.folder / "master.log").open("ab") as log:
             return subprocess.Popen(command, stdout=log, stderr=log, env=self.env, pass_fds=handed)

@@ -30,6 +30,7 @@ from determined.launchers import fork_server
 from determined.master.app import Options
 from determined.master.app import run as run_master
 from determined.testing.chaos.searches import SEARCHES, config
+from determined.testing.cluster import WARM_START
 from tests.crash import shim_steps, unnamed
 from tests.crash.ask import ask
 from tests.crash.plants import PLANTS
@@ -117,7 +118,7 @@ def become_master(search: Search, death: list[Any] | None, ready: int) -> NoRetu
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     steps.hook = pass_step
     unnamed.watch([folder], folder / "unnamed")
-    options = Options(data=folder / "data", host="127.0.0.1", port=port, open_mode=False, slots=3, ready_fd=ready)
+    options = Options(data=folder / "data", port=port, slots=3, ready_fd=ready, warm_start=WARM_START)
     _end(lambda: run_master(options))
 
 

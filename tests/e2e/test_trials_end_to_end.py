@@ -164,7 +164,7 @@ def test_a_forked_trial_has_all_that_it_needs_for_its_reports_loaded(master: Loc
         "        op.report_completed(0.5)\n"
         "print('late:', sorted(set(sys.modules) - before))\n"
     )
-    done = master.det("e", "create", write_config(tmp_path), str(model))
+    done = master.det("e", "create", write_config(tmp_path), str(model), "--config", "environment.warm_start=true")
     experiment = created(done.stdout)
     with master.session() as session:
         assert until_over(session, experiment) == "STATE_COMPLETED"
@@ -201,3 +201,19 @@ def test_a_trial_is_forked_or_started_and_looks_the_same(master: LocalMaster, tm
         assert [[Path(command[0]).name, *command[1:]] for command in commands] == [["python3", "train.py"]]
         assert master.det("e", "kill", str(experiment)).returncode == 0
         assert until_over(session, experiment) == "STATE_CANCELED"
+
+
+def test_a_master_may_leave_warm_start_to_configurations(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "train.py").write_text(
+        "import sys\nprint('is warm:', str('determined.launchers.warm' in sys.modules).lower(), flush=True)\n"
+    )
+    config = write_config(tmp_path)
+    with LocalMaster(tmp_path / "m", arguments=["--no-warm-start"]) as master, master.session() as session:
+        for more, expected in ((), "false"), (("--config", "environment.warm_start=true"), "true"):
+            experiment = created(master.det("e", "create", config, str(model), *more).stdout)
+            assert until_over(session, experiment) == "STATE_COMPLETED"
+            [trial] = trials_of(session, experiment)
+            lines = [line["result"]["message"] for line in session.stream(f"/api/v1/trials/{trial['id']}/logs")]
+            assert [line.partition("is warm: ")[2].strip() for line in lines if "is warm" in line] == [expected]

@@ -55,7 +55,7 @@ def _read(root: Fields, defaults: ConfigDefaults) -> ExperimentConfig:
     seed = _seed(root.fields("reproducibility"), defaults.seed)
     data = root.free("data")
     debug = root.boolean("debug", False)
-    environment, complete_environment = read_environment(root)
+    environment, complete_environment = read_environment(root, defaults.warm_start)
     complete = {
         "name": name,
         "description": description,

@@ -16,12 +16,12 @@ _REGISTRY_SECRETS = ("password", "auth", "identitytoken", "registrytoken")
 _MAX_PORT = 65_535
 
 
-def read_environment(root: Fields) -> tuple[Environment, dict[str, Any]]:
-    """Read the section: the variables as values, and all of it as complete JSON."""
+def read_environment(root: Fields, warm_start: bool) -> tuple[Environment, dict[str, Any]]:
+    """Read the section: the variables as values, and all of it as complete JSON. ``warm_start``: the default."""
     fields = root.fields("environment")
     environment = replace(
         _environment(fields.find("environment_variables")),
-        warm_start=fields.boolean("warm_start", True),
+        warm_start=fields.boolean("warm_start", warm_start),
         preload=_preload(fields.find("preload")),
     )
     complete = {

@@ -27,12 +27,14 @@ class ConfigDefaults:
         name: a generated name, e.g. ``Experiment (a-b-c)``.
         seed: seed of the experiment, 0 .. 2**32 - 1; usually the time of creation in seconds.
         resource_pool: name of the default pool.
+        warm_start: whether trials start warm.
     """
 
     checkpoint_storage: Mapping[str, Any] = field(repr=False)
     name: str
     seed: int
     resource_pool: str = "default"
+    warm_start: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,10 @@ def client_hash(password: str) -> str:
     return hashlib.sha512((_SALT + password).encode(errors="replace")).hexdigest()
 
 
+_HASH_LENGTH = 31
+"""Characters of a hash after its salt."""
+
+
 class Passwords:
     """Slow hashes. ``rounds`` is the cost: each one more doubles it."""
 
@@ -38,8 +42,9 @@ class Passwords:
         self._rounds = rounds
         self._waiting = 0
         self._pool = ThreadPoolExecutor(1, "passwords")
-        # Compared with when there is no such user, so that the time of an answer does not tell who exists.
-        self._nobody = bcrypt.hashpw(b"nobody", bcrypt.gensalt(rounds))
+        # Compared with when there is no such user, so that the time of an answer does not tell who exists. The hash of
+        # no password, made up: to make a real one would take each start of a master as long as a login.
+        self._nobody = bcrypt.gensalt(rounds) + b"." * _HASH_LENGTH
 
     async def hash(self, received: str) -> str:
         """What to store for a client's hash; "" for the empty password.

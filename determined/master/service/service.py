@@ -60,6 +60,7 @@ class MasterService:
         identity: Identity,
         checkpoint_storage: Mapping[str, Any],
         clock: Callable[[], float] = time.time,
+        warm_trials: bool = True,
     ) -> None:
         self.store = store
         self.launcher = launcher
@@ -71,7 +72,9 @@ class MasterService:
         specs = RunSpecs(store, contexts, mint, identity, launcher.slots())
         self.dispatcher = Dispatcher(self.commits, self.hub, launcher, specs, clock, self.pool)
         self.searches = Searches(self.commits, store, self.hub, clock)
-        self.submissions = Submissions(self.commits, store, contexts, checkpoint_storage, self.pool.size, clock)
+        self.submissions = Submissions(
+            self.commits, store, contexts, checkpoint_storage, self.pool.size, clock, warm_trials
+        )
         self.waits = Waits(self.commits, store, self.hub, self.pool)
         self.reports = Reports(self.commits, clock)
         self.views = Views(self.commits, store, self.hub, self.pool)

@@ -77,6 +77,7 @@ class Submissions:
         checkpoint_storage: Mapping[str, Any],
         total_slots: int,
         clock: Callable[[], float],
+        warm_trials: bool,
     ) -> None:
         self.commits = commits
         self.store = store
@@ -84,6 +85,7 @@ class Submissions:
         self.checkpoint_storage = checkpoint_storage
         self.total_slots = total_slots
         self.clock = clock
+        self.warm_trials = warm_trials
         self.next_experiment = ExperimentId(1)
         self._by_key: dict[tuple[int, str], asyncio.Lock] = {}
 
@@ -127,7 +129,10 @@ class Submissions:
 
     def _parse(self, text: str) -> ExperimentConfig:
         defaults = ConfigDefaults(
-            checkpoint_storage=self.checkpoint_storage, name=random_name(), seed=int(self.clock()) % 2**32
+            checkpoint_storage=self.checkpoint_storage,
+            name=random_name(),
+            seed=int(self.clock()) % 2**32,
+            warm_start=self.warm_trials,
         )
         config = parse_config(text, defaults)
         if config.searcher.name != CustomSearch.name:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -301,6 +302,14 @@ def test_what_trials_are_forked_with(text: str, expected: tuple[bool, tuple[str,
     complete = config.complete["environment"]
     warm_start, preload = expected
     assert (complete["warm_start"], complete["preload"]) == (warm_start, None if preload is None else list(preload))
+
+
+def test_a_configuration_has_the_last_word_on_warm_start() -> None:
+    cold = dataclasses.replace(DEFAULTS, warm_start=False)
+    for section, expected in (({}, False), ({"warm_start": None}, False), ({"warm_start": True}, True)):
+        config = parse_config({**MINIMAL, "environment": section}, cold)
+        assert config.environment.warm_start is expected
+        assert config.complete["environment"]["warm_start"] is expected
 
 
 @pytest.mark.parametrize(
