@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import engine, latency, reports, restart, simulator, start
+from bench import asha, cli, engine, latency, reports, restart, simulator, start, trials
 from bench.support import Section
 
 BENCHMARKS: Mapping[str, Callable[[bool], Section]] = {
@@ -18,8 +18,11 @@ BENCHMARKS: Mapping[str, Callable[[bool], Section]] = {
     "simulator": simulator.main,
     "latency": latency.main,
     "start": start.main,
+    "cli": cli.main,
     "reports": reports.main,
     "restart": restart.main,
+    "trials": trials.main,
+    "asha": asha.main,
 }
 
 

