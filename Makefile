@@ -94,8 +94,8 @@ coverage: $(VENV)/.dev  ## branch coverage of the pure layers, at least 98 %
 	  --cov=determined/domain --cov=determined/engine --cov=determined/methods --cov-branch \
 	  --cov-report=term-missing:skip-covered --cov-fail-under=98
 
-bench: $(VENV)/.dev  ## measure, and print a table
-	$(BIN)/python -m bench
+bench: $(VENV)/.dev  ## measure; compares with other tools, which it installs; takes half an hour
+	$(BIN)/python -m bench --write bench/results.md
 
 clean:  ## remove what the commands above made
 	rm -rf $(VENV) $(COMPAT_VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

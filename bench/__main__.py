@@ -1,16 +1,18 @@
-"""Runs the benchmarks: ``python -m bench [NAME ...] [--quick] [--json FILE]``."""
+"""Runs the benchmarks: ``python -m bench [NAME ...] [--quick] [--json FILE] [--write FILE]``."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import os
 import platform
+import sqlite3
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import asha, cli, engine, latency, reports, restart, simulator, start, trials
+from bench import asha, cli, engine, latency, reports, restart, scale, simulator, start, trials
 from bench.support import Section
 
 BENCHMARKS: Mapping[str, Callable[[bool], Section]] = {
@@ -23,7 +25,18 @@ BENCHMARKS: Mapping[str, Callable[[bool], Section]] = {
     "restart": restart.main,
     "trials": trials.main,
     "asha": asha.main,
+    "scale": scale.main,
 }
+PACKAGES = ("msgspec", "uvicorn", "SQLAlchemy", "urllib3", "scikit-learn", "optuna")
+
+
+def machine() -> str:
+    """What the figures depend on, in a paragraph."""
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    return (
+        f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {versions}; other tools in the versions that `bench/peers_env.py` names."
+    )
 
 
 def main() -> int:
@@ -32,19 +45,21 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="shorter, and less to be trusted")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file as well")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the tables to a file as well")
     args = parser.parse_args()
     unknown = [name for name in args.names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"there is no benchmark {unknown[0]!r}; choose from {', '.join(BENCHMARKS)}")
-    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "machine": platform.machine()}
-    print(f"{machine['cores']} cores, Python {machine['python']}, {machine['machine']}\n", flush=True)
+    print(f"{machine()}\n", flush=True)
     sections = []
     for name in args.names or BENCHMARKS:
         sections.append(BENCHMARKS[name](args.quick))
         print(sections[-1], flush=True)
     if args.json:
         figures = {section.name: dict(section.figures) for section in sections}
-        args.json.write_text(json.dumps({"machine": machine, "figures": figures}, indent=2) + "\n")
+        args.json.write_text(json.dumps({"machine": machine(), "figures": figures}, indent=2) + "\n")
+    if args.write:
+        args.write.write_text("\n".join(["# Results of `make bench`", f"\n{machine()}\n", *map(str, sections)]))
     return 0 if all(section.met for section in sections) else 1
 
 

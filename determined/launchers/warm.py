@@ -55,7 +55,6 @@ def load(modules: Sequence[str]) -> None:
             _load(name)
     gc.collect()
     gc.freeze()
-    _use_large_pages()
     _kept_modules = frozenset(sys.modules)
     _kept_descriptors = _open_descriptors()
 
@@ -65,27 +64,6 @@ def _load(name: str) -> None:
     __import__(module)
     if colon and not hasattr(sys.modules[module], attribute):
         __import__(f"{module}.{attribute}")
-
-
-def _use_large_pages() -> None:
-    """Have the heap in large pages, of which a fork copies fewer; where the system cannot, it stays as it is."""
-    if sys.platform != "linux":
-        return
-    import ctypes
-
-    libc = ctypes.CDLL(None)
-    with contextlib.suppress(OSError, ValueError), open("/proc/self/maps", encoding="utf-8") as maps:  # noqa: PTH123
-        for line in maps.read().splitlines():
-            span, rights, *_, name = [*line.split()[:2], *line.split()[5:], ""][:3]
-            if rights.startswith("rw") and rights.endswith("p") and name in ("", "[heap]"):
-                start, end = (int(place, 16) for place in span.split("-"))
-                start, end = -(-start // _LARGE_PAGE) * _LARGE_PAGE, end // _LARGE_PAGE * _LARGE_PAGE
-                if end > start:
-                    libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_COLLAPSE)
-
-
-_LARGE_PAGE = 1 << 21
-_MADV_COLLAPSE = 25
 
 
 def become(argv: Sequence[str], env: Mapping[str, str], lock_fd: int) -> None:
