@@ -33,10 +33,9 @@ PACKAGES = ("msgspec", "uvicorn", "SQLAlchemy", "urllib3", "scikit-learn", "optu
 def machine() -> str:
     """What the figures depend on, in a paragraph."""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
-    return (
-        f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {versions}; other tools in the versions that `bench/peers_env.py` names."
-    )
+    system = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()} {platform.release()}"
+    python = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {versions}"
+    return f"{system}, {python}; other tools in the versions that `bench/peers_env.py` names."
 
 
 def main() -> int:
