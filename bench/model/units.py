@@ -7,7 +7,7 @@ def main() -> None:
     info = det.get_cluster_info()
     assert info is not None, "this script runs as a trial"
     x, done = info.trial.hparams["x"], 0
-    with det.core.init() as context:
+    with det.core.init(background_reports=True) as context:
         if info.latest_checkpoint is not None:
             with context.checkpoint.restore_path(info.latest_checkpoint) as path:
                 done = int((path / "done.txt").read_text())

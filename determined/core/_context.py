@@ -80,6 +80,7 @@ def init(
     checkpoint_storage: StorageArgument = None,
     preempt_mode: PreemptMode = PreemptMode.WorkersAskChief,
     tensorboard_mode: TensorboardMode = TensorboardMode.AUTO,
+    background_reports: bool = False,
 ) -> Context:
     """The context of this process; use it as ``with core.init() as context``.
 
@@ -93,6 +94,10 @@ def init(
             section of a configuration, except ``shared_fs``.
         preempt_mode: who calls ``should_preempt``.
         tensorboard_mode: who writes TensorBoard files.
+        background_reports: do not let training wait for the master: reports of metrics, progress and status are sent by
+            a thread, in order, up to 1,000 of them late. Every other call waits for them first, and so does the end of
+            the block, so that a checkpoint or a completed operation never overtakes the metrics before it. A report
+            that the master refuses is raised by the next call.
     Raises:
         InvalidInput: several slots without ``distributed``, or a bad ``checkpoint_storage``; it is a ValueError.
     """
@@ -109,7 +114,7 @@ def init(
         ranks = distributed or DummyDistributedContext()
         storage = storage_from_argument(checkpoint_storage)
         if info.task_type == TRIAL_TASK:
-            context = _trial_context(info, ranks, storage, mode, tensorboard)
+            context = _trial_context(info, ranks, storage, mode, tensorboard, background_reports)
         else:
             context = _off_cluster(ranks, storage, mode, None)
     _print_stacks_on_sigusr1()
@@ -148,14 +153,16 @@ def _trial_context(
     storage: Storage | None,
     mode: PreemptMode,
     tensorboard: TensorboardMode,
+    background_reports: bool,
 ) -> Context:
     # Imported here since HTTP takes most of the time that importing the Core API would take.
+    from determined.core._background import Background
     from determined.core._master import Master
 
     trial = info.trial
     if trial._debug:
         logging.getLogger("determined").setLevel(logging.DEBUG)
-    master = Master(info.master_url, info.session_token)
+    master = Master(info.master_url, info.session_token, background=Background() if background_reports else None)
     configured = storage_from_config(trial._config.get("checkpoint_storage"), owner=info.task_id)
     prefix = tensorboard_prefix(info.cluster_id, trial.experiment_id, trial.trial_id)
     files = TensorboardFiles(configured, prefix)

@@ -9,6 +9,7 @@ from typing import Any
 
 from determined.common.api import errors
 from determined.common.api.session import Session
+from determined.core._background import Background
 from determined.core._retry import RetryPolicy, retry_policy
 from determined.errors import DeterminedError, Exhausted, Unavailable
 
@@ -24,16 +25,26 @@ class Master:
         url: the master as this process reaches it.
         allocation_token: of this run.
         policy: how to behave when the master does not answer; by default as ``DET_RETRY_CONFIG`` says.
+        background: what sends reports, if those who make them shall not wait. All other calls wait for it, so that the
+            master hears of everything in the order in which it happened.
     """
 
-    def __init__(self, url: str, allocation_token: str, policy: RetryPolicy | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        allocation_token: str,
+        policy: RetryPolicy | None = None,
+        background: Background | None = None,
+    ) -> None:
         self.url = url
+        self._background = background
         self.policy = retry_policy() if policy is None else policy
         # Retries are made here and not in the session, so that one rule covers lost connections and refusals for now.
         self._session = Session(url, allocation_token=allocation_token, cert=_certificate(url))
 
     def get(self, path: str) -> Any:
         """The answer to a GET, however long it takes the master to answer or to come back."""
+        self.finish_reports()
         return self._keep_trying(lambda: self._session.get(path))
 
     def get_once(self, path: str, *, params: Mapping[str, Any] | None = None, timeout_s: float) -> Any:
@@ -46,15 +57,44 @@ class Master:
 
     def post(self, path: str, body: Any, params: Mapping[str, Any] | None = None) -> Any:
         """The answer to a POST of JSON, however long it takes; what is sent may arrive more than once."""
+        self.finish_reports()
+        return self._post(path, body, params)
+
+    def report(self, path: str, body: Any, params: Mapping[str, Any] | None = None) -> None:
+        """The same for what has no answer; with a background it returns before it is sent.
+
+        Raises:
+            Exception: with a background also what an earlier report has failed with.
+        """
+        if self._background is None:
+            self._post(path, body, params)
+        else:
+            self._background.add(lambda: self._post(path, body, params))
+
+    def finish_reports(self) -> None:
+        """Wait until all reports have been sent.
+
+        Raises:
+            Exception: what one of them has failed with.
+        """
+        if self._background is not None:
+            self._background.finish()
+
+    def _post(self, path: str, body: Any, params: Mapping[str, Any] | None) -> Any:
         return self._keep_trying(lambda: self._session.post(path, json=body, params=params))
 
     def signal(self, path: str) -> Any:
         """The answer to a POST without a body, however long it takes; it may arrive more than once."""
+        self.finish_reports()
         return self._keep_trying(lambda: self._session.post(path))
 
     def close(self) -> None:
-        """Close the connections; a later call opens new ones."""
-        self._session.close()
+        """Send what waits, and close the connections; a later call opens new ones."""
+        try:
+            if self._background is not None:
+                self._background.close()
+        finally:
+            self._session.close()
 
     def _keep_trying(self, call: Callable[[], Any]) -> Any:
         pauses = self.policy.pauses()

@@ -109,7 +109,7 @@ class SearcherOperation:
 
     def _send_progress(self, length: float) -> None:
         # Under a name of its own, so that the master knows it again when its answer was lost and it comes once more.
-        self._master.post(f"/api/v1/trials/{self._trial_id}/progress", length, {"report": uuid.uuid4().hex})
+        self._master.report(f"/api/v1/trials/{self._trial_id}/progress", length, {"report": uuid.uuid4().hex})
 
     def _send_completed(self, metric: Any) -> bool:
         body = {"op": {"length": self._length}, "searcherMetric": metric}

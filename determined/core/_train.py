@@ -96,7 +96,7 @@ class TrainContext:
     def report_early_exit(self, reason: EarlyExitReason) -> None:
         """Say why this process is about to end. Leaving ``core.init()`` with InvalidHP does it."""
         try:
-            self._send("early_exit", {"reason": EarlyExitReason(reason).value})
+            self._master.post(f"/api/v1/trials/{self._trial_id}/early_exit", {"reason": EarlyExitReason(reason).value})
         except InvalidInput as error:
             logger.warning("the master did not take the early exit of trial %d (%s)", self._trial_id, error)
 
@@ -145,7 +145,7 @@ class TrainContext:
             self._mirror.add(steps, values["avg_metrics"])
 
     def _send(self, what: str, body: Any) -> None:
-        self._master.post(f"/api/v1/trials/{self._trial_id}/{what}", body)
+        self._master.report(f"/api/v1/trials/{self._trial_id}/{what}", body)
 
 
 class DummyTrainContext(TrainContext):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +147,30 @@ def test_the_same_script_runs_alone(model: Path, master: LocalMaster) -> None:
     script += "for op in context.searcher.operations():\n        print(op.length)\n        op.report_completed(0.5)\n"
     done = master.run([sys.executable, "-c", script])
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+
+
+def test_reports_in_the_background_are_all_there_when_an_operation_is_completed(
+    master: LocalMaster, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "train.py").write_text(
+        "from determined import core\n"
+        "with core.init(background_reports=True) as context:\n"
+        "    for op in context.searcher.operations():\n"
+        "        for steps in range(1, 201):\n"
+        "            context.train.report_training_metrics(steps, {'loss': 1 / steps})\n"
+        "        context.train.report_validation_metrics(200, {'loss': 0.5})\n"
+        "        op.report_completed(0.5)\n"
+    )
+    done = master.det("e", "create", write_config(tmp_path), str(model))
+    experiment = created(done.stdout)
+    with master.session() as session:
+        assert until_over(session, experiment) == "STATE_COMPLETED"
+        trial = trials_of(session, experiment)[0]["id"]
+    with closing(sqlite3.connect(f"file:{master.data / 'master.db'}?mode=ro", uri=True)) as db:
+        rows = db.execute('SELECT "group", steps FROM metrics WHERE trial_id = ? ORDER BY id', (trial,)).fetchall()
+    assert rows == [*(("training", steps) for steps in range(1, 201)), ("validation", 200)]
 
 
 def test_a_forked_trial_has_all_that_it_needs_for_its_reports_loaded(master: LocalMaster, tmp_path: Path) -> None:

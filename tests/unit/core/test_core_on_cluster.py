@@ -148,26 +148,10 @@ def info(master: TrialMaster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return known
 
 
-def test_a_whole_trial_as_a_process_of_its_own(master: TrialMaster, tmp_path: Path) -> None:
-    """The recorded order of a trial of two operations, from the DET_* variables to exit 0."""
-    master.operations.extend([2, 4])
-    script = """
-from determined import core
-with core.init() as context:
-    steps = 0
-    for op in context.searcher.operations():
-        while steps < op.length:
-            steps += 1
-            context.train.report_training_metrics(steps, {"loss": 1 / steps})
-            op.report_progress(steps)
-            assert not context.preempt.should_preempt()
-        with context.checkpoint.store_path({"steps_completed": steps}) as (path, _):
-            (path / "model").write_text(str(steps))
-        context.train.report_validation_metrics(steps, {"val": 0.5})
-        op.report_completed(0.5)
-"""
-    storage = {"type": "shared_fs", "host_path": str(tmp_path), "storage_path": "ckpts"}
-    env = {
+def env_of(master: TrialMaster, folder: Path) -> dict[str, str]:
+    """The environment of a trial's process."""
+    storage = {"type": "shared_fs", "host_path": str(folder / "ckpts")}
+    return {
         "PYTHONPATH": os.pathsep.join(sys.path),
         "DET_MASTER": master.url,
         "DET_CLUSTER_ID": "cluster",
@@ -185,7 +169,30 @@ with core.init() as context:
         "DET_STEPS_COMPLETED": "0",
         "DET_TRIAL_RUN_ID": "2",
     }
-    done = subprocess.run([sys.executable, "-c", script], check=False, env=env, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+def test_a_whole_trial_as_a_process_of_its_own(master: TrialMaster, tmp_path: Path, in_background: bool) -> None:
+    """The recorded order of a trial of two operations, from the DET_* variables to exit 0."""
+    master.operations.extend([2, 4])
+    script = f"""
+from determined import core
+with core.init(background_reports={in_background}) as context:
+    steps = 0
+    for op in context.searcher.operations():
+        while steps < op.length:
+            steps += 1
+            context.train.report_training_metrics(steps, {{"loss": 1 / steps}})
+            op.report_progress(steps)
+            assert not context.preempt.should_preempt()
+        with context.checkpoint.store_path({{"steps_completed": steps}}) as (path, _):
+            (path / "model").write_text(str(steps))
+        context.train.report_validation_metrics(steps, {{"val": 0.5}})
+        op.report_completed(0.5)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=False, env=env_of(master, tmp_path), capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
     step = ["trials/3/training_metrics", "trials/3/progress"]
     report = ["checkpoints", "trials/3/validation_metrics", "trials/3/searcher/completed_operation"]
@@ -223,6 +230,51 @@ def test_a_script_that_never_asks_for_a_signal_costs_the_master_no_question(
         assert not any(path.endswith("/preemption") for _, path, _ in master.calls)
         assert not context.preempt.should_preempt()
         assert any(path.endswith("/preemption") for _, path, _ in master.calls)
+
+
+def test_a_script_that_reports_in_the_background_does_not_wait_and_loses_nothing(
+    master: TrialMaster, info: ClusterInfo
+) -> None:
+    gate, answer = threading.Event(), master.answer
+
+    def late(path: str, query: str, body: Any) -> tuple[int, Any]:
+        assert gate.wait(60)
+        return answer(path, query, body)
+
+    master.answer = late  # type: ignore[method-assign]
+    with core.init(background_reports=True) as context:
+        for steps in range(1, 51):
+            context.train.report_training_metrics(steps, {"loss": 1 / steps})
+        assert len(master.bodies("/api/v1/trials/3/training_metrics")) <= 1
+        gate.set()
+    reported = master.bodies("/api/v1/trials/3/training_metrics")
+    assert [body["steps_completed"] for body in reported] == list(range(1, 51))
+
+
+def test_a_report_that_was_refused_in_the_background_is_raised_by_the_next_call(
+    master: TrialMaster, info: ClusterInfo
+) -> None:
+    master.failures.append(400)
+    with core.init(background_reports=True) as context:
+        context.train.report_training_metrics(1, {"loss": 1.0})
+        with pytest.raises(InvalidInput, match="not now"):
+            context.train._get_last_validation()
+        context.train.report_training_metrics(2, {"loss": 0.5})
+    assert [b["steps_completed"] for b in master.bodies("/api/v1/trials/3/training_metrics")] == [2]
+
+
+def test_a_script_that_just_ends_has_its_reports_sent(master: TrialMaster, tmp_path: Path) -> None:
+    script = (
+        "from determined import core\n"
+        "context = core.init(background_reports=True)\n"
+        "for steps in range(1, 31):\n"
+        "    context.train.report_training_metrics(steps, {'loss': 1.0})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=False, env=env_of(master, tmp_path), capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(master.bodies("/api/v1/trials/3/training_metrics")) == 30
 
 
 def test_several_threads_may_be_the_first_to_ask_for_a_signal(master: TrialMaster, info: ClusterInfo) -> None:
