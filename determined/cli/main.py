@@ -22,18 +22,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv in (["-v"], ["--version"]):
         from determined._version import __version__
 
-        print(f"det {__version__}")
-        return 0
+        return _shown(f"det {__version__}")
     if argv in (["-h"], ["--help"]):
         from determined.cli.nouns import overview
 
-        print(overview())
-        return 0
+        return _shown(overview())
     try:
         return _guarded(argv)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
+
+
+def _shown(text: str) -> int:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        return _without_reader()
+    except OSError as error:
+        print(f"Error: {error.strerror}", file=sys.stderr)
+        # The interpreter must not try once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def _without_reader() -> int:
+    # Whoever read our output has seen enough. The interpreter must not try to flush it once more.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return CLOSED_OUTPUT
 
 
 def _guarded(argv: list[str]) -> int:
@@ -51,9 +68,7 @@ def _guarded(argv: list[str]) -> int:
     except HelpShown:
         return 0
     except BrokenPipeError:
-        # Whoever read our output has seen enough. The interpreter must not try to flush it once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED_OUTPUT
+        return _without_reader()
     except CliError as error:
         return _failed(error, error.exit_code)
     except InvalidInput as error:

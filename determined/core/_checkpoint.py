@@ -193,6 +193,8 @@ class CheckpointContext:
                 "the metadata of a checkpoint has no steps_completed, which says where to resume;"
                 ' give metadata={"steps_completed": ...}; nothing was stored'
             )
+        # What has failed before is raised now, when nothing has been stored yet.
+        self._master.finish_reports()
         return kept
 
     def _report(self, storage_id: str, resources: Mapping[str, int], metadata: Mapping[str, Any]) -> None:

@@ -63,15 +63,33 @@ class Context:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        failures: list[Exception] = []
         with contextlib.ExitStack() as stack:
             # In reverse order; each runs whatever the others do.
             for close in reversed((self.preempt.close, self.distributed.close, *self._on_close)):
-                stack.callback(close)
+                stack.callback(_note_failure, close, failures)
             if isinstance(value, InvalidHP):
-                self.train.report_early_exit(EarlyExitReason.INVALID_HP)
+                _note_failure(lambda: self.train.report_early_exit(EarlyExitReason.INVALID_HP), failures)
+        is_good_end = value is None or isinstance(value, InvalidHP) or _is_exit_with_0(value)
+        if failures and is_good_end:
+            raise failures[0]
+        for failure in failures:
+            # What the script itself has failed of is what its user has to see.
+            logger.error("closing the context failed, too: %s", failure)
         if isinstance(value, InvalidHP):
             logger.info("the script cannot train these hyperparameters (%s); exiting with code 0", value)
             sys.exit(0)
+
+
+def _note_failure(call: Callable[[], None], failures: list[Exception]) -> None:
+    try:
+        call()
+    except Exception as error:
+        failures.append(error)
+
+
+def _is_exit_with_0(value: BaseException) -> bool:
+    return isinstance(value, SystemExit) and value.code in (0, None)
 
 
 def init(

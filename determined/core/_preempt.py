@@ -76,8 +76,8 @@ class _Watcher(threading.Thread):
         if not self._first_answer.is_set():
             with self._beginning:
                 if not self._begun:
-                    self._begun = True
                     self.start()
+                    self._begun = True
             self._first_answer.wait()
         return self._raised
 

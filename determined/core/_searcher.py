@@ -100,12 +100,17 @@ class SearcherOperation:
         metric = to_wire(searcher_metric, "the searcher metric")
         if metric is None:
             raise InvalidInput("the searcher metric is None; give the value that the search optimises")
+        # What has failed before is raised now, while this operation can still be completed by another call.
+        self._finish_reports()
         self._completed = True
         self._is_last = self._send_completed(metric)
 
     def _check_chief(self, call: str) -> None:
         if not self._is_chief:
             raise FailedPrecondition(f"{call} was called by a worker; call it on rank 0 only")
+
+    def _finish_reports(self) -> None:
+        self._master.finish_reports()
 
     def _send_progress(self, length: float) -> None:
         # Under a name of its own, so that the master knows it again when its answer was lost and it comes once more.
@@ -195,6 +200,9 @@ class DummySearcherOperation(SearcherOperation):
         self._length = length
         self._is_chief = is_chief
         self._completed = self._is_last = False
+
+    def _finish_reports(self) -> None:
+        """There are none."""
 
     def _send_progress(self, length: float) -> None:
         logger.info("progress: %s of %s", length, self._length)

@@ -96,6 +96,11 @@ class TrainContext:
     def report_early_exit(self, reason: EarlyExitReason) -> None:
         """Say why this process is about to end. Leaving ``core.init()`` with InvalidHP does it."""
         try:
+            self._master.finish_reports()
+        except Exception as error:
+            # The search has to hear of the reason, whatever became of the metrics.
+            logger.error("a report did not reach the master: %s", error)
+        try:
             self._master.post(f"/api/v1/trials/{self._trial_id}/early_exit", {"reason": EarlyExitReason(reason).value})
         except InvalidInput as error:
             logger.warning("the master did not take the early exit of trial %d (%s)", self._trial_id, error)

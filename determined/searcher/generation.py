@@ -55,7 +55,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     def parts(self) -> set[str]:
         """Names of the files beside the folder that this generation needs."""
-        return {part.name for part in (self.base, self.log) if part is not None} | names_of(self.method)
+        # A log without a byte need not be there, and is made with the first.
+        return {part.name for part in (self.base, self.log) if part is not None and part.size} | names_of(self.method)
 
 
 def names_of(method: Iterable[Part] | None) -> set[str]:

@@ -112,7 +112,7 @@ class Lineage:
 
     def parts(self) -> set[str]:
         """Names beside the generations that the next one will need."""
-        names = {self.log.path.name} if self.log is not None else set()
+        names = {self.log.path.name} if self.log is not None and self.log.length else set()
         if self.base is not None:
             names.add(self.base.name)
         return names | names_of(self.method)

@@ -80,7 +80,11 @@ class LocalSearchRunner(SearchRunner):
         self._store(experiment_id).save(self.search_method, self.state, self._unsaved, operations)
 
     def _tidy(self, experiment_id: int) -> None:
-        self._store(experiment_id).tidy()
+        try:
+            self._store(experiment_id).tidy()
+        except OSError as error:
+            # The search does not depend on it, and the next save comes back to it.
+            logger.warning(f"{self.searcher_dir} could not be tidied up: {error}")
 
     def _create(
         self,

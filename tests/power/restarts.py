@@ -102,6 +102,7 @@ def _search(home: SearcherFolder, log: Log) -> None:
     saved, method, state = SearchStore(home.path / f"exp_{EXPERIMENT}", EXPERIMENT), Heard(), searcher.SearcherState()
     if saved.is_empty():
         saved.start(method, state)
+        saved.save(method, state, [], [])
     else:
         state, _ = saved.load(method)
         # Its operations are sent (again) now.

@@ -119,13 +119,13 @@ class RunSpecs:
         found = self._shared.get(lane.id)
         if found is not None and found.text == lane.record.config:
             return found
-        config = lane.config
+        config, text = lane.config, lane.record.config
         context = self.contexts.path(lane.record.context) if lane.record.context else None
         if context is not None and not await asyncio.to_thread(context.exists):
             raise NotFound(f"the model definition of experiment {lane.id} is missing: {context}")
         made = _Shared(
-            text=lane.record.config,
-            config=json.loads(lane.record.config),
+            text=text,
+            config=json.loads(text),
             variables={k: v for k, v in config.environment_variables if not k.startswith("DET_")},
             argv=argv_of(config.entrypoint),
             context=context,

@@ -255,6 +255,25 @@ def test_a_reader_that_has_seen_enough_is_no_error(peer: HttpPeer) -> None:
     assert b"BrokenPipe" not in err
 
 
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_what_is_shown_without_a_reader_is_no_error_either(option: str) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "determined.cli", option]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_what_cannot_be_shown_is_told_in_one_line(option: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "determined.cli", option]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (1, b"Error: No space left on device\n")
+
+
 def test_names_that_the_terminal_cannot_show_do_not_end_the_command(peer: HttpPeer) -> None:
     peer.on("GET", "/api/v1/me", {"user": {"username": "日本"}})
     with det("u", "whoami", env={**os.environ, "PYTHONIOENCODING": "ascii"}) as process:

@@ -115,3 +115,42 @@ def test_its_thread_ends_with_it_and_comes_back_when_it_is_needed() -> None:
         thread.join(60)
         assert not thread.is_alive()
     assert sent == list(range(20))
+
+
+def test_an_interrupted_end_does_not_leave_anybody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    background, gate, begun, sent = Background(), threading.Event(), threading.Event(), list[str]()
+
+    def send() -> None:
+        begun.set()
+        assert gate.wait(60)
+        sent.append("under way")
+
+    background.add(send)
+    background.add(lambda: sent.append("behind"))
+    assert begun.wait(60)
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(background, "finish", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            background.close()
+    gate.set()
+    background.finish()
+    background.add(lambda: sent.append("later"))
+    background.finish()
+    assert sorted(sent) == ["later", "under way"]
+
+
+def test_what_is_being_sent_may_itself_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_background, "MOST_WAITING", 1)
+    background, sent = Background(), list[str]()
+
+    def send() -> None:
+        background.finish()
+        background.add(lambda: sent.append("by the thread itself"))
+
+    background.add(send)
+    background.finish()
+    assert sent == ["by the thread itself"]

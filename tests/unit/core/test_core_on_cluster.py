@@ -263,6 +263,96 @@ def test_a_report_that_was_refused_in_the_background_is_raised_by_the_next_call(
     assert [b["steps_completed"] for b in master.bodies("/api/v1/trials/3/training_metrics")] == [2]
 
 
+def report_and_raise(error: BaseException) -> None:
+    with core.init(background_reports=True) as context:
+        context.train.report_training_metrics(1, {"loss": 1.0})
+        raise error
+
+
+def test_a_refused_report_does_not_keep_the_search_from_hearing_of_invalid_hyperparameters(
+    master: TrialMaster, info: ClusterInfo
+) -> None:
+    master.failures.append(400)
+    with pytest.raises(SystemExit) as end:
+        report_and_raise(InvalidHP("too large"))
+    assert end.value.code == 0
+    assert master.bodies("/api/v1/trials/3/early_exit") == [{"reason": "EXITED_REASON_INVALID_HP"}]
+
+
+@pytest.mark.parametrize("error", [ValueError("the user's own"), SystemExit(3)])
+def test_a_refused_report_does_not_hide_what_the_script_has_failed_of(
+    master: TrialMaster, info: ClusterInfo, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    master.failures.append(400)
+    with pytest.raises(type(error)) as raised:
+        report_and_raise(error)
+    assert raised.value is error
+    assert "closing the context failed, too: " in caplog.text
+    assert "not now" in caplog.text
+
+
+def test_a_refused_report_fails_a_script_that_ends_well(master: TrialMaster, info: ClusterInfo) -> None:
+    master.failures.append(400)
+    with pytest.raises(InvalidInput, match="not now"), core.init(background_reports=True) as context:
+        context.train.report_training_metrics(1, {"loss": 1.0})
+
+
+def test_an_operation_can_be_completed_after_a_report_before_it_was_refused(
+    master: TrialMaster, info: ClusterInfo, tmp_path: Path
+) -> None:
+    master.operations.append(1)
+    with core.init(background_reports=True) as context:
+        for op in context.searcher.operations():
+            master.failures.append(400)
+            context.train.report_training_metrics(1, {"loss": 1.0})
+            with pytest.raises(InvalidInput, match="not now"):
+                op.report_completed(0.5)
+            master.failures.append(400)
+            context.train.report_training_metrics(1, {"loss": 1.0})
+            with (
+                pytest.raises(InvalidInput, match="not now"),
+                context.checkpoint.store_path({"steps_completed": 1}) as (path, _),
+            ):
+                (path / "model").write_text("")
+            op.report_completed(0.5)
+    assert len(master.bodies("/api/v1/trials/3/searcher/completed_operation")) == 1
+    assert list((tmp_path / "ckpts").glob("*/model")) == []
+
+
+def test_children_that_a_script_forks_send_what_they_report(master: TrialMaster, tmp_path: Path) -> None:
+    script = (
+        "import multiprocessing\n"
+        "from determined import core\n"
+        "context = core.init(background_reports=True)\n"
+        "def work():\n"
+        "    for steps in range(1, 11):\n"
+        "        context.train.report_training_metrics(steps, {'loss': 1.0})\n"
+        "child = multiprocessing.get_context('fork').Process(target=work)\n"
+        "child.start()\n"
+        "child.join()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=False, env=env_of(master, tmp_path), capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(master.bodies("/api/v1/trials/3/training_metrics")) == 10
+
+
+def test_a_watcher_that_cannot_be_started_fails_each_time(
+    master: TrialMaster, info: ClusterInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with core.init() as context:
+        with monkeypatch.context() as patch:
+            patch.setattr("determined.core._preempt._Watcher.start", start)
+            for _ in range(2):
+                with pytest.raises(RuntimeError, match="can't start"):
+                    context.preempt.should_preempt()
+        assert not context.preempt.should_preempt()
+
+
 def test_a_script_that_just_ends_has_its_reports_sent(master: TrialMaster, tmp_path: Path) -> None:
     script = (
         "from determined import core\n"
