@@ -56,16 +56,14 @@ class ClientsLauncher:
         self._followed.add(allocation_id)
         code = self._known[allocation_id]
         if code is not None:
-            self._task = asyncio.create_task(self._listener.on_exit(allocation_id, RunExit(code, time.time())))
+            self._task = asyncio.create_task(self._tell_end(allocation_id, code))
         return True
 
     async def kill(self, allocation_id: str) -> None:
         """Clients have no processes to kill."""
 
     async def remove(self, allocation_id: str) -> None:
-        """The clients may forget it, too."""
-        self._followed.discard(allocation_id)
-        self._say("forget", allocation_id, {})
+        """There is nothing of it left."""
 
     async def close(self) -> None:
         """Leave the clients to themselves."""
@@ -77,7 +75,13 @@ class ClientsLauncher:
         while line := await reader.readline():
             allocation_id, code = json.loads(line)
             if allocation_id in self._followed:
-                await self._listener.on_exit(allocation_id, RunExit(code, time.time()))
+                await self._tell_end(allocation_id, code)
+
+    async def _tell_end(self, allocation_id: str, code: int) -> None:
+        await self._listener.on_exit(allocation_id, RunExit(code, time.time()))
+        # The master has it on the disk, so nobody will ask for it again.
+        self._followed.discard(allocation_id)
+        self._say("forget", allocation_id, {})
 
     def _say(self, what: str, allocation_id: str, more: dict[str, Any]) -> None:
         self._writer.write(json.dumps([what, allocation_id, more]).encode() + b"\n")
