@@ -54,11 +54,12 @@ def main() -> int:
     for name in args.names or BENCHMARKS:
         sections.append(BENCHMARKS[name](args.quick))
         print(sections[-1], flush=True)
+        if args.write:
+            # After each, so that a benchmark that fails takes only its own figures with it.
+            args.write.write_text("\n".join(["# Results of `make bench`", f"\n{machine()}\n", *map(str, sections)]))
     if args.json:
         figures = {section.name: dict(section.figures) for section in sections}
         args.json.write_text(json.dumps({"machine": machine(), "figures": figures}, indent=2) + "\n")
-    if args.write:
-        args.write.write_text("\n".join(["# Results of `make bench`", f"\n{machine()}\n", *map(str, sections)]))
     return 0 if all(section.met for section in sections) else 1
 
 

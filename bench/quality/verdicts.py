@@ -38,10 +38,10 @@ PAIRINGS = (
     Pairing("tpe", "optuna-tpe-default", FUNCTION_NAMES + TABLE_NAMES),
     Pairing("tpe+asha", "optuna-tpe+halving"),
     Pairing("tpe+asha-stop", "optuna-tpe+halving"),
+    Pairing("tpe+asha", "optuna-tpe+hyperband"),
+    Pairing("tpe+asha-stop", "optuna-tpe+hyperband"),
     Pairing("tpe+hyperband-stop", "optuna-tpe+hyperband"),
-    # One bracket against several, or promotion against stopping in several: what another way of early stopping gives.
-    Pairing("tpe+asha", "optuna-tpe+hyperband", counts=False),
-    Pairing("tpe+asha-stop", "optuna-tpe+hyperband", counts=False),
+    # Promotion in several brackets, against stopping in them.
     Pairing("tpe+hyperband", "optuna-tpe+hyperband", counts=False),
     Pairing("asha", "random", counts=False),
     Pairing("adaptive-asha", "asha", counts=False),
