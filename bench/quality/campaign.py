@@ -32,6 +32,7 @@ METHODS = (
     Method("hyperband", "ours", True),
     Method("hyperband-stop", "ours", True),
     Method("tpe", "ours", False),
+    Method("tpe+rungs", "ours", True),
     Method("tpe+asha", "ours", True),
     Method("tpe+asha-stop", "ours", True),
     Method("tpe+hyperband", "ours", True),

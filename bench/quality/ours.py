@@ -49,7 +49,12 @@ def _hyperband(space: Mapping[str, Any], problem: Problem, common: dict[str, Any
 
 
 def _tpe(
-    space: Mapping[str, Any], problem: Problem, common: dict[str, Any], rungs: int, brackets: int, stop_once: bool
+    space: Mapping[str, Any],
+    problem: Problem,
+    common: dict[str, Any],
+    rungs: int,
+    brackets: int,
+    stop_once: bool | None,
 ) -> SearchMethod:
     return OptunaSearch(
         space,
@@ -71,6 +76,8 @@ MAKERS: Mapping[str, Maker] = {
     "hyperband": lambda space, problem, common: _hyperband(space, problem, common, False),
     "hyperband-stop": lambda space, problem, common: _hyperband(space, problem, common, True),
     "tpe": lambda space, problem, common: _tpe(space, problem, common, 1, 1, False),
+    # Rungs as they come: the places decide about brackets and stopping.
+    "tpe+rungs": lambda space, problem, common: _tpe(space, problem, common, len(problem.rungs), 0, None),
     "tpe+asha": lambda space, problem, common: _tpe(space, problem, common, len(problem.rungs), 1, False),
     "tpe+asha-stop": lambda space, problem, common: _tpe(space, problem, common, len(problem.rungs), 1, True),
     "tpe+hyperband": lambda space, problem, common: _tpe(

@@ -36,12 +36,16 @@ PAIRINGS = (
     Pairing("asha-stop", "syne-tune-0.16-asha-stop"),
     Pairing("tpe", "optuna-tpe", FUNCTION_NAMES + TABLE_NAMES),
     Pairing("tpe", "optuna-tpe-default", FUNCTION_NAMES + TABLE_NAMES),
+    # Our early stopping as it comes, against both of Optuna's.
+    Pairing("tpe+rungs", "optuna-tpe+halving"),
+    Pairing("tpe+rungs", "optuna-tpe+hyperband"),
+    # Each kind by itself, against the same kind.
     Pairing("tpe+asha", "optuna-tpe+halving"),
     Pairing("tpe+asha-stop", "optuna-tpe+halving"),
-    Pairing("tpe+asha", "optuna-tpe+hyperband"),
-    Pairing("tpe+asha-stop", "optuna-tpe+hyperband"),
     Pairing("tpe+hyperband-stop", "optuna-tpe+hyperband"),
-    # Promotion in several brackets, against stopping in them.
+    # One bracket against several, and promotion in several brackets against stopping in them.
+    Pairing("tpe+asha", "optuna-tpe+hyperband", counts=False),
+    Pairing("tpe+asha-stop", "optuna-tpe+hyperband", counts=False),
     Pairing("tpe+hyperband", "optuna-tpe+hyperband", counts=False),
     Pairing("asha", "random", counts=False),
     Pairing("adaptive-asha", "asha", counts=False),

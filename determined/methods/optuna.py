@@ -15,7 +15,7 @@ from determined.domain.reasons import Reason
 from determined.domain.search_method import SearcherState
 from determined.domain.space import SpaceLike
 from determined.errors import InvalidInput
-from determined.methods.arguments import at_least, check_flags, number_of, whole_seed
+from determined.methods.arguments import at_least, check_divisor, check_flags, check_rungs, number_of, whole_seed
 from determined.methods.brackets import PooledBracketSearch
 from determined.methods.halving import Bracket, Member, Phase, Plan
 from determined.methods.halving_words import Words
@@ -25,6 +25,13 @@ from determined.methods.optuna_study import Study
 
 if TYPE_CHECKING:
     import optuna
+
+MANY_PLACES = 12
+"""So many trials at a time are better spent on several brackets that stop trials than on one that promotes them.
+
+In one bracket that promotes, no trial is far before its turn comes, and with many places a budget is spent before many
+turns have come. Measured for four rungs and divisor 3; see ``docs/speed.md``.
+"""
 
 
 class OptunaSearch(PooledBracketSearch):
@@ -56,9 +63,10 @@ class OptunaSearch(PooledBracketSearch):
         sampler_args: arguments of the class, by name.
         num_rungs: 1 trains every trial to ``max_length``; more as in ``AsyncHalvingSearch``.
         num_brackets: from 1 to ``num_rungs``: brackets with ``num_rungs`` rungs, one less, and so on. Those that would
-            get no trial are left out.
+            get no trial are left out. 0: 1 with fewer than ``MANY_PLACES`` trials at a time, otherwise ``num_rungs``.
         divisor: one trial in so many is promoted.
-        stop_once: stop trials for good as soon as they have reported, instead of promoting the best later on.
+        stop_once: stop trials for good as soon as they have reported, instead of promoting the best later on. None:
+            stop them with several brackets, promote with one.
         max_concurrent_trials: how many trials are started at first, and so train at any time; 0: ``divisor **
             (num_rungs - 1)``. The fewer, the more each proposal knows.
         smaller_is_better: direction of the metric.
@@ -78,20 +86,27 @@ class OptunaSearch(PooledBracketSearch):
         sampler: str | SamplerFactory = "TPESampler",
         sampler_args: Mapping[str, Any] | None = None,
         num_rungs: int = 1,
-        num_brackets: int = 1,
+        num_brackets: int = 0,
         divisor: float = 4,
-        stop_once: bool = False,
+        stop_once: bool | None = None,
         max_concurrent_trials: int = 16,
         smaller_is_better: bool = True,
         seed: int = 0,
     ) -> None:
         at_least(1, max_length=max_length, max_trials=max_trials)
         at_least(0, max_concurrent_trials=max_concurrent_trials)
-        check_flags(stop_once=stop_once, smaller_is_better=smaller_is_better)
+        check_flags(smaller_is_better=smaller_is_better, **({} if stop_once is None else {"stop_once": stop_once}))
         seed = _checked_seed(seed)
-        at_least(1, num_rungs=num_rungs, num_brackets=num_brackets)
+        at_least(1, num_rungs=num_rungs)
+        at_least(0, num_brackets=num_brackets)
         if num_brackets > num_rungs:
             raise InvalidInput(f"num_brackets must be at most num_rungs, which is {num_rungs}; got {num_brackets}")
+        check_divisor(divisor)
+        check_rungs(num_rungs, divisor)
+        concurrent = max_concurrent_trials or int(divisor ** (num_rungs - 1))
+        num_brackets = num_brackets or (num_rungs if concurrent >= MANY_PLACES else 1)
+        if stop_once is None:
+            stop_once = num_brackets > 1
         plans = divide_plans(
             max_length,
             max_trials,
@@ -101,7 +116,6 @@ class OptunaSearch(PooledBracketSearch):
             stop_once=stop_once,
             smaller_is_better=smaller_is_better,
         )
-        concurrent = max_concurrent_trials or int(divisor ** (num_rungs - 1))
         super().__init__(space, plans if num_brackets > 1 else [_unnumbered(plans[0])], concurrent, seed)
         made = _made(sampler, sampler_args, seed, is_parallel=concurrent > 1)
         self.study = Study(self.space, made, minimize=smaller_is_better, one_length=num_rungs == 1)

@@ -66,6 +66,11 @@ class Fields:
         node = self.find(name)
         return _or(node and node.boolean(), default)
 
+    def boolean_or_none(self, name: str) -> bool | None:
+        """True or false; None if it is left out."""
+        node = self.find(name)
+        return node and node.boolean()
+
     def choice(self, name: str, choices: Sequence[str], default: str) -> str:
         """One of several names."""
         node = self.find(name)

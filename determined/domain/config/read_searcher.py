@@ -171,7 +171,7 @@ def _optuna(fields: Fields) -> Search:
         rungs or 1,
         divisor,
         _concurrency(fields),
-        fields.boolean("stop_once", False),
+        fields.boolean_or_none("stop_once"),
         _brackets(fields, rungs),
     )
 
@@ -232,11 +232,15 @@ def _rungs(node: Node, divisor: float) -> int | None:
 
 
 def _brackets(fields: Fields, rungs: int | None) -> int:
-    """How many brackets there are, each with one rung less than that before; None: the rungs could not be read."""
-    brackets = fields.integer("num_brackets", 1, least=1, most=MAX_RUNGS)
+    """How many brackets there are, each with one rung less than that before; 0: as many as suit the places.
+
+    Args:
+        rungs: of the first; None: they could not be read.
+    """
+    brackets = fields.integer("num_brackets", 0, least=0, most=MAX_RUNGS)
     if rungs is not None and brackets > rungs:
         fields.refuse("num_brackets", f"{brackets} brackets do not go with num_rungs {rungs}; use at most {rungs}")
-        return 1
+        return 0
     return brackets
 
 

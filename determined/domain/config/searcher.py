@@ -105,7 +105,7 @@ class PbtSearch:
 class OptunaSearch:
     """Points from a sampler of Optuna; with more than one rung, successive halving stops trials early.
 
-    ``num_brackets`` is at most ``num_rungs``.
+    ``num_brackets`` is at most ``num_rungs``; 0, and None for ``stop_once``, leave it to the method.
     """
 
     name: ClassVar[str] = "optuna"
@@ -116,8 +116,8 @@ class OptunaSearch:
     num_rungs: int = 1
     divisor: float = 4
     max_concurrent_trials: int = DEFAULT_CONCURRENCY
-    stop_once: bool = False
-    num_brackets: int = 1
+    stop_once: bool | None = None
+    num_brackets: int = 0
 
 
 Search = (

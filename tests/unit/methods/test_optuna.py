@@ -21,7 +21,7 @@ from determined.methods import optuna_samplers
 from determined.methods.async_halving import AsyncHalvingSearch
 from determined.methods.halving import Plan
 from determined.methods.hyperband import HyperbandSearch
-from determined.methods.optuna import OptunaSearch
+from determined.methods.optuna import MANY_PLACES, OptunaSearch
 from determined.methods.optuna_samplers import KEPT_AS_DATA
 from determined.methods.optuna_storage import ENOUGH
 from determined.methods.optuna_study import Study
@@ -298,9 +298,42 @@ def test_the_order_of_brackets_is_that_of_hyperband() -> None:
         search = BusySearch(make, lambda number, hparams, length: (number * 7) % 10, seed=1).run()
         return [numbers_of(op.reason)["bracket"] for op in search.answers() if isinstance(op, Create)]
 
-    settings: dict[str, Any] = {"divisor": 3, "max_concurrent_trials": 5, "seed": 5}
+    settings: dict[str, Any] = {"divisor": 3, "max_concurrent_trials": 5, "seed": 5, "stop_once": False}
     ours = brackets(lambda: OptunaSearch(SPACE, 27, 30, num_rungs=4, num_brackets=4, **settings))
     assert ours == brackets(lambda: HyperbandSearch(SPACE, 27, 30, max_rungs=4, **settings))
+
+
+@pytest.mark.parametrize(
+    ("places", "rungs", "given", "brackets", "stops"),
+    [
+        (MANY_PLACES - 1, 3, {}, 1, False),
+        (MANY_PLACES, 3, {}, 3, True),
+        # One rung has nothing to hedge; 0 places are divisor ** (num_rungs - 1), here 16.
+        (100, 1, {}, 1, False),
+        (0, 3, {}, 3, True),
+        # What is said counts.
+        (100, 3, {"num_brackets": 1}, 1, False),
+        (100, 3, {"stop_once": False}, 3, False),
+        (4, 3, {"num_brackets": 2}, 2, True),
+        (4, 3, {"stop_once": True}, 1, True),
+    ],
+)
+def test_many_places_get_brackets_that_stop_trials_and_few_get_one_that_promotes_them(
+    places: int, rungs: int, given: Mapping[str, Any], brackets: int, stops: bool
+) -> None:
+    def plans(search: OptunaSearch) -> list[Plan]:
+        return [bracket.plan for bracket in search.brackets]
+
+    search = OptunaSearch(SPACE, 64, 200, num_rungs=rungs, max_concurrent_trials=places, **given)
+    said = {"num_rungs": rungs, "max_concurrent_trials": places, "num_brackets": brackets, "stop_once": stops}
+    assert plans(search) == plans(OptunaSearch(SPACE, 64, 200, **said))  # type: ignore[arg-type]
+    assert len(search.brackets) == brackets
+    assert {plan.stop_once for plan in plans(search)} == {stops}
+    config = configured({"num_rungs": rungs, "max_concurrent_trials": places, "max_trials": 200, **given})
+    method = make_method(config)
+    assert isinstance(method, OptunaSearch)
+    assert plans(method) == plans(search)
+    assert parse_config(config.complete, DEFAULTS).searcher == config.searcher
 
 
 def test_one_study_knows_the_trials_of_all_brackets() -> None:
@@ -334,7 +367,10 @@ def test_what_one_bracket_finds_changes_what_is_proposed_in_another() -> None:
             return abs(hparams["x"] - good) if lengths.setdefault(number, length) == 64 else 1.0
 
         lengths: dict[int, int] = {}
-        make = searching(60, num_rungs=2, num_brackets=2, max_concurrent_trials=1, sampler_args={"n_startup_trials": 4})
+        startup = {"n_startup_trials": 4}
+        make = searching(
+            60, num_rungs=2, num_brackets=2, stop_once=False, max_concurrent_trials=1, sampler_args=startup
+        )
         search = BusySearch(make, metric, seed=1).run()
         return [op for op in search.answers() if isinstance(op, Create) and numbers_of(op.reason)["bracket"] == 0]
 
@@ -515,8 +551,8 @@ def test_events_of_trials_of_somebody_else_change_nothing() -> None:
         ({"max_length": 0}, "max_length must be"),
         ({"num_rungs": 0}, "num_rungs must be"),
         ({"num_rungs": 10**9}, "1000000000 rungs with divisor 4 leave nothing to train in the lowest"),
-        ({"num_brackets": 0}, "num_brackets must be a whole number of at least 1, got 0"),
-        ({"num_brackets": True}, "num_brackets must be a whole number of at least 1, got True"),
+        ({"num_brackets": -1}, "num_brackets must be a whole number of at least 0, got -1"),
+        ({"num_brackets": True}, "num_brackets must be a whole number of at least 0, got True"),
         ({"num_brackets": 2}, "num_brackets must be at most num_rungs, which is 1; got 2"),
         ({"num_rungs": 3, "num_brackets": 4}, "num_brackets must be at most num_rungs, which is 3; got 4"),
         ({"space": {"a.b": {"type": "log", "base": 10, "minval": -400, "maxval": 0}}}, r"hyperparameter a\\.b reaches"),
@@ -593,7 +629,7 @@ def test_a_configuration_without_them_searches_with_tpe_to_the_full_length() -> 
 @pytest.mark.parametrize(
     ("fields", "path"),
     [
-        ({"num_brackets": 0}, "searcher.num_brackets"),
+        ({"num_brackets": -1}, "searcher.num_brackets"),
         ({"num_brackets": 2}, "searcher.num_brackets"),
         ({"num_rungs": 3, "num_brackets": 4}, "searcher.num_brackets"),
         ({"num_rungs": 3, "num_brackets": "all"}, "searcher.num_brackets"),

@@ -41,11 +41,11 @@ def made(name: str, trials: int) -> SearchMethod:
     if name == "grid":
         return GridSearch({"x": uniform(0, 1, count=trials)}, 2)
     if name == "optuna":
-        return OptunaSearch(SPACE, 27, trials, sampler="RandomSampler", num_rungs=4, divisor=3)
+        return OptunaSearch(SPACE, 27, trials, sampler="RandomSampler", num_rungs=4, num_brackets=1, divisor=3)
     if name == "optuna brackets":
         return OptunaSearch(SPACE, 27, trials, sampler="RandomSampler", num_rungs=4, num_brackets=4, divisor=3)
     if name == "optuna asked again":
-        return OptunaSearch(SPACE, 27, trials, sampler=AskedAgain, num_rungs=4, divisor=3)
+        return OptunaSearch(SPACE, 27, trials, sampler=AskedAgain, num_rungs=4, num_brackets=1, divisor=3)
     if name == "adaptive":
         return AdaptiveASHASearch(SPACE, 27, trials, divisor=3)
     if name == "hyperband":
