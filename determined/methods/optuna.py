@@ -26,7 +26,7 @@ from determined.methods.optuna_study import Study
 if TYPE_CHECKING:
     import optuna
 
-MANY_PLACES = 12
+MANY_PLACES = 20
 """So many trials at a time are better spent on several brackets that stop trials than on one that promotes them.
 
 In one bracket that promotes, no trial is far before its turn comes, and with many places a budget is spent before many
