@@ -308,9 +308,9 @@ def test_the_order_of_brackets_is_that_of_hyperband() -> None:
     [
         (MANY_PLACES - 1, 3, {}, 1, False),
         (MANY_PLACES, 3, {}, 3, True),
-        # One rung has nothing to hedge; 0 places are divisor ** (num_rungs - 1), here 16.
+        # One rung has nothing to hedge; 0 places are divisor ** (num_rungs - 1), here 64.
         (100, 1, {}, 1, False),
-        (0, 3, {}, 3, True),
+        (0, 4, {}, 4, True),
         # What is said counts.
         (100, 3, {"num_brackets": 1}, 1, False),
         (100, 3, {"stop_once": False}, 3, False),
