@@ -9,12 +9,21 @@ The small process beside each run imports this, so it needs nothing but cheap pa
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from determined import steps
 from determined.steps import step
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+one_by_one = False
+"""Whether what could wait for the disk together does so in a fixed order, for those who record it."""
+_pool: ThreadPoolExecutor | None = None
+_MOST_SYNCS = 8
 
 
 @contextmanager
@@ -32,6 +41,36 @@ def sync(path: str | os.PathLike[str]) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_all(paths: Sequence[str | os.PathLike[str]]) -> None:
+    """Wait until several files and folders are on the disk, in no order.
+
+    A file system brings all that it is asked for at the same time to the disk at once, so that this takes hardly longer
+    than a single one.
+    """
+    if len(paths) < 2 or one_by_one:
+        for path in paths:
+            sync(path)
+        return
+    for _ in _waiting_pool().map(sync, paths):
+        pass
+
+
+def _waiting_pool() -> ThreadPoolExecutor:
+    global _pool
+    if _pool is None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        # A process that is forked from this one has no threads.
+        os.register_at_fork(after_in_child=_forget_pool)
+        _pool = ThreadPoolExecutor(_MOST_SYNCS, "determined-sync")
+    return _pool
+
+
+def _forget_pool() -> None:
+    global _pool
+    _pool = None
 
 
 def settle(folder: Path) -> None:
@@ -103,13 +142,15 @@ def replace_file(path: Path, data: bytes, name: str, mode: int = 0o666, sync: bo
 
 
 def append(path: Path, length: int, data: bytes, name: str) -> None:
-    """Put bytes after the first ``length`` bytes of a file; whatever stood there is cut off first."""
+    """Put bytes after the first ``length`` bytes of a file; whatever stood there is cut off first.
+
+    They are not on the disk yet: sync the file.
+    """
     with action(name):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             os.ftruncate(descriptor, length)
             _write(descriptor, data, name)
-            os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
@@ -133,13 +174,17 @@ def remove(path: Path, name: str) -> None:
             path.unlink(missing_ok=True)
 
 
-def sync_tree(folder: Path, name: str) -> None:
-    """Bring every file and folder below a folder to the disk, and the folder itself."""
+def sync_tree(folder: Path, name: str, beside: Sequence[Path] = ()) -> None:
+    """Bring every file and folder below a folder to the disk, and the folder itself.
+
+    Args:
+        beside: files elsewhere, for which to wait at the same time.
+    """
     with action(name):
+        found: list[Path] = [*beside]
         for root, _, files in os.walk(folder):
-            for file in files:
-                sync(Path(root, file))
-            sync(Path(root))
+            found += [*(Path(root, file) for file in files), Path(root)]
+        sync_all(found)
 
 
 _sync = sync

@@ -44,7 +44,7 @@ class EventLog:
         return self._length
 
     def append(self, events: Iterable[QueuedEvent]) -> None:
-        """Add events; on disk when this returns."""
+        """Add events; not on the disk yet."""
         data = lines_of(events)
         if data:
             files.append(self.path, self._length, data, "runner.events.append")

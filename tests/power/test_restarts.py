@@ -65,7 +65,6 @@ def test_who_goes_on_after_a_death_or_a_power_cut_can_lose_power_again(name: str
         ("runner", "folder of settle"),
         ("runner", "folder of _recover in load"),
         ("compacting", "file of write_file in record"),
-        ("compacting", "file of append in record"),
     ],
 )
 def test_without_any_one_sync_at_the_start_something_is_lost(name: str, without: str, played: Played) -> None:

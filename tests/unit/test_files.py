@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -84,3 +87,46 @@ def test_what_a_dead_process_left_is_not_written_through(tmp_path: Path) -> None
     files.replace_file(tmp_path / "secret", b"new", "secret")
     assert (tmp_path / "elsewhere").read_text() == "untouched"
     assert (tmp_path / "secret").read_bytes() == b"new"
+
+
+def test_a_folder_and_what_lies_beside_it_are_brought_to_the_disk_together(tmp_path: Path, synced: list[str]) -> None:
+    (tmp_path / "new" / "inner").mkdir(parents=True)
+    for name in ("log", "new/a", "new/inner/b"):
+        (tmp_path / name).write_text("x")
+    files.sync_tree(tmp_path / "new", "test", [tmp_path / "log"])
+    assert sorted(synced) == ["a", "b", "inner", "log", "new"]
+
+
+def test_waits_for_several_files_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [tmp_path / name for name in "abc"]
+    for path in paths:
+        path.write_text("x")
+    all_there = threading.Barrier(len(paths), timeout=60)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: all_there.wait())
+    files.sync_all(paths)
+    assert not all_there.broken
+
+
+def test_a_failed_sync_of_one_of_several_files_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    with pytest.raises(FileNotFoundError, match="missing"):
+        files.sync_all([tmp_path / "a", tmp_path / "missing"])
+
+
+def test_a_forked_process_can_wait_for_several_files_too(tmp_path: Path) -> None:
+    program = """
+import os, sys
+from determined import files
+files.sync_all(sys.argv[1:])
+child = os.fork()
+if child == 0:
+    files.sync_all(sys.argv[1:])
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    paths = [tmp_path / name for name in "ab"]
+    for path in paths:
+        path.write_text("x")
+    command = [sys.executable, "-W", "ignore", "-c", program, *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "7\n"
