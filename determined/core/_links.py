@@ -1,4 +1,4 @@
-"""One connection between two processes of a trial: both prove that they know the run's secret, then frames go both ways.
+"""One connection between two processes of a trial: both prove that they know the run's secret, then exchange frames.
 
 Values are pickled, and reading a pickle executes what its writer wants. So nothing is unpickled before its writer has
 proved to know the secret, and each frame carries a code over its place in the conversation: nobody on the network can
@@ -173,8 +173,8 @@ def connect(address: Address, key: bytes, index: int, size: int, deadline: float
                 raise
             if time.monotonic() + pause_s > deadline:
                 raise PeerLost(
-                    f"{peer} could not be reached at {shown(address)} in time ({error or 'it hung up'}); see whether"
-                    " it runs, whether it makes its DistributedContext, and whether it has the same chief_ip and ports"
+                    f"{peer} could not be reached at {shown(address)} in time ({str(error) or 'it hung up'}); see"
+                    " whether it runs and makes its DistributedContext, and whether chief_ip and the port are right"
                 ) from error
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from determined._info import TRIAL_TASK, get_cluster_info
 from determined.core._links import Address, code, connect, shown
+from determined.core._reception import Reception
 from determined.core._secret import group_key
-from determined.core._star import Alone, Group, Outer, Reception
+from determined.core._star import Alone, Group, Outer
 from determined.errors import FailedPrecondition, InvalidInput
 
 WAIT_VARIABLE = "DET_RANKS_WAIT_S"
@@ -82,9 +83,7 @@ def meet(ranks: Ranks, chief_ip: str | None, port: int, force_tcp: bool) -> tupl
         raise
 
 
-def _whole_group(
-    ranks: Ranks, key: bytes, chief_ip: str | None, port: int, force_tcp: bool, deadline: float
-) -> Group:
+def _whole_group(ranks: Ranks, key: bytes, chief_ip: str | None, port: int, force_tcp: bool, deadline: float) -> Group:
     address: Address
     if ranks.cross_size == 1 and _has_names(force_tcp):
         address = "\0determined-" + code(key, b"name", str(port).encode()).hex()[:32]
@@ -122,8 +121,8 @@ def _listen(address: Address) -> socket.socket:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise FailedPrecondition(
-                f"{shown(address)} is taken, perhaps by another trial of yours on this machine; give another port_offset"
-                " to all processes, or set INTER_TRAIN_PROCESS_COMM_PORT_1"
+                f"{shown(address)} is taken, perhaps by another trial of yours on this machine; give another"
+                " port_offset to all processes, or set INTER_TRAIN_PROCESS_COMM_PORT_1"
             ) from error
         raise FailedPrecondition(f"rank 0 cannot be reached at {shown(address)}: {error}") from error
 

@@ -46,7 +46,7 @@ def ranks_of(rank: int, size: int, machines: int) -> dict[str, Any]:
 
 
 def start(
-    body: str, rank: int, size: int, machines: int = 1, *, port: int | None = None, **env: str
+    body: str, rank: int, size: int, machines: int = 1, port: int | None = None, **env: str
 ) -> subprocess.Popen[str]:
     """Start one process; ``meet()`` in its body makes its context."""
     ranks = ranks_of(rank, size, machines)
@@ -64,7 +64,7 @@ def finish(process: subprocess.Popen[str]) -> Ended:
     return Ended(process.returncode, [json.loads(line) for line in out.splitlines()], errors)
 
 
-def run(body: str, size: int, machines: int = 1, *, port: int | None = None, **env: str) -> list[Ended]:
+def run(body: str, size: int, machines: int = 1, port: int | None = None, **env: str) -> list[Ended]:
     """Run the same lines in all processes, and wait for all."""
     started = [start(body, rank, size, machines, port=port, **env) for rank in range(size)]
     return [finish(process) for process in started]

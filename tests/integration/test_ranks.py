@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import socket
 from pathlib import Path
@@ -158,7 +159,7 @@ def test_without_a_chief_a_worker_says_where_it_looked() -> None:
 def refused(size: int, machines: int, *changes: str) -> list[Ended]:
     """Ranks that were changed on their way, process by process."""
     bodies = [
-        "try:\n    meet(%s)\nexcept (ValueError, core.PeerLost) as error:\n    tell(str(error))" % change
+        f"try:\n    meet({change})\nexcept (ValueError, core.PeerLost) as error:\n    tell(str(error))"
         for change in changes
     ]
     port = free_port()
@@ -217,23 +218,21 @@ def greeting(connection: socket.socket) -> bytes:
 
 
 def assert_hung_up(connection: socket.socket) -> None:
-    try:
+    with contextlib.suppress(ConnectionResetError):
         assert connection.recv(1) == b""
-    except ConnectionResetError:
-        pass
 
 
 def test_off_the_cluster_the_secret_is_a_file_that_only_the_user_can_read(tmp_path: Path) -> None:
     env = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data")}
     body = "del os.environ['DET_RANKS_SECRET']; tell(meet().allgather(os.environ['RANK']))"
     port = free_port()
-    assert [one.told for one in run(body, 3, port=port, **env)] == [[["0", "1", "2"]]] * 3
+    assert [one.told for one in run(body, 3, 1, port, **env)] == [[["0", "1", "2"]]] * 3
     folder = tmp_path / "data" / "determined-search"
     assert [p.name for p in folder.iterdir()] == ["ranks.key"]
     key = folder / "ranks.key"
     assert key.stat().st_mode & 0o777 == 0o600
     key.chmod(0o644)
-    failed = finish(start(body, 0, 2, port=port, **env))
+    failed = finish(start(body, 0, 2, 1, port, **env))
     assert "must belong to you alone" in failed.errors
 
 
