@@ -56,7 +56,7 @@ def torchrun_arguments(who: Members, own: Sequence[str], command: Sequence[str])
 def _processes(own: Sequence[str]) -> int | None:
     """``--nproc_per_node`` as the user has given it, where it is a number."""
     value = ""
-    for word, following in zip(own, [*own[1:], ""], strict=True):
+    for word, following in zip(own, [*own[1:], ""], strict=False):
         name, equals, rest = word.replace("-", "_").partition("=")
         if name == "__nproc_per_node":
             value = rest if equals else following
