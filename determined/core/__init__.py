@@ -8,7 +8,7 @@ from __future__ import annotations
 from determined.core._checkpoint import CheckpointContext, DownloadMode, DummyCheckpointContext
 from determined.core._context import Context, _dummy_init, init
 from determined.core._distributed import DistributedContext, DummyDistributedContext
-from determined.core._errors import NotAvailable, UnsuitableValue
+from determined.core._errors import NotAvailable, OutOfStep, PeerLost, UnsuitableValue
 from determined.core._preempt import DummyPreemptContext, PreemptContext, PreemptMode
 from determined.core._searcher import (
     DummySearcherContext,
@@ -34,6 +34,8 @@ __all__ = [
     "DummyTrainContext",
     "EarlyExitReason",
     "NotAvailable",
+    "OutOfStep",
+    "PeerLost",
     "PreemptContext",
     "PreemptMode",
     "SearcherContext",

@@ -7,9 +7,9 @@ import enum
 import logging
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from determined.core._distributed import DistributedContext
 from determined.core._errors import NotAvailable, UnsuitableValue
@@ -21,9 +21,12 @@ from determined.steps import step
 
 if TYPE_CHECKING:
     from determined.core._master import Master
+    from determined.core._sharded import Shards
     from determined.core._tensorboard import Mirror
 
 logger = logging.getLogger("determined.core")
+
+T = TypeVar("T")
 
 
 class DownloadMode(enum.Enum):
@@ -72,16 +75,20 @@ class CheckpointContext:
         Args:
             ckpt_dir: the folder.
             metadata: JSON values to keep with it; on the cluster ``steps_completed`` must be among them.
-            shard: several processes contribute files; with one process the same as False.
+            shard: all processes call, and the checkpoint holds the files of all; those without any give None. A file
+                that several have must have the same content. ``metadata`` is merged.
             selector: says which paths to take; it gets them relative to ``ckpt_dir``, folders with "/" at the
                 end. The folders that lead to a chosen path are taken too.
         Returns:
             The name of the checkpoint, its storage id.
         Raises:
             InvalidInput: ``steps_completed`` is missing on the cluster; it is a ValueError, and nothing was stored.
-            FailedPrecondition: no folder was given, or a worker called; it is a RuntimeError.
+            FailedPrecondition: no folder was given, a worker called without ``shard``, or ranks have different files
+                or metadata of one name; it is a RuntimeError, and nothing was stored.
         """
-        self._check_caller("upload", shard)
+        if shard and self._dist.size > 1:
+            return self._shards().upload(ckpt_dir, metadata, selector)
+        self._check_caller("upload")
         if ckpt_dir is None:
             raise FailedPrecondition("upload() was given ckpt_dir=None; give the folder that holds the checkpoint")
         source, storage_id = Path(ckpt_dir), str(uuid.uuid4())
@@ -107,16 +114,20 @@ class CheckpointContext:
         Args:
             storage_id: the checkpoint.
             ckpt_dir: the folder; files of the same names are overwritten.
-            download_mode: who downloads when there are several processes.
+            download_mode: who downloads when there are several processes. When they share it, the folder is that of
+                the first process of the machine, and holds what any of them wants.
             selector: says which paths to take.
         Raises:
             NotFound: there is no such checkpoint in the storage.
         """
-        DownloadMode(download_mode)
-        self._storage.download(storage_id, Path(ckpt_dir), selector)
+        if not self._is_shared(download_mode):
+            return self._storage.download(storage_id, Path(ckpt_dir), selector)
+        wanted = self._wanted_here(storage_id, selector)
+        return self._first_here_does(lambda: self._storage.download(storage_id, Path(ckpt_dir), wanted))
 
-    @contextlib.contextmanager
-    def store_path(self, metadata: dict[str, Any] | None = None, *, shard: bool = False) -> Iterator[tuple[Path, str]]:
+    def store_path(
+        self, metadata: dict[str, Any] | None = None, *, shard: bool = False
+    ) -> contextlib.AbstractContextManager[tuple[Path, str]]:
         """A folder to write a checkpoint to; leaving the block stores it.
 
         The folder is temporary: outside the block only the storage id means anything. When the block raises,
@@ -125,12 +136,21 @@ class CheckpointContext:
         Args:
             metadata: JSON values to keep with it, as they are when the block ends; on the cluster
                 ``steps_completed`` must be among them.
-            shard: several processes write files; with one process the same as False.
+            shard: all processes call, each gets a folder of its own, and the checkpoint holds the files of all. A file
+                that several have must have the same content. ``metadata`` is merged. All leave the block together,
+                when the checkpoint exists.
         Raises:
             InvalidInput: ``steps_completed`` is missing on the cluster; it is a ValueError, and nothing was stored.
-            FailedPrecondition: a worker called; it is a RuntimeError.
+            FailedPrecondition: a worker called without ``shard``, or ranks have different files or metadata of one
+                name; it is a RuntimeError, and nothing was stored.
         """
-        self._check_caller("store_path", shard)
+        if shard and self._dist.size > 1:
+            return self._shards().store_path(metadata)
+        return self._store_path(metadata)
+
+    @contextlib.contextmanager
+    def _store_path(self, metadata: dict[str, Any] | None) -> Iterator[tuple[Path, str]]:
+        self._check_caller("store_path")
         storage_id = str(uuid.uuid4())
         folder = self._storage.begin(storage_id)
         try:
@@ -159,9 +179,15 @@ class CheckpointContext:
         Raises:
             NotFound: there is no such checkpoint in the storage.
         """
-        DownloadMode(download_mode)
-        with self._storage.open(storage_id, selector) as folder:
-            yield folder
+        if not self._is_shared(download_mode):
+            with self._storage.open(storage_id, selector) as folder:
+                yield folder
+            return
+        wanted = self._wanted_here(storage_id, selector)
+        with contextlib.ExitStack() as opened:
+            yield self._first_here_does(lambda: opened.enter_context(self._storage.open(storage_id, wanted)))
+            # The first process may remove the folder only when nobody reads it any more.
+            self._dist.allgather_local(None)
 
     def get_metadata(self, storage_id: str) -> dict[str, Any]:
         """The metadata that the master has for a checkpoint.
@@ -177,25 +203,53 @@ class CheckpointContext:
         """Delete a checkpoint's files from the storage."""
         self._storage.delete(storage_id)
 
-    def _check_caller(self, call: str, shard: bool) -> None:
-        if shard and self._dist.size > 1:
-            raise NotAvailable(
-                f"{call}(shard=True) with {self._dist.size} processes is not part of this version;"
-                " gather the files on rank 0 and store them there"
-            )
+    def _check_caller(self, call: str) -> None:
         if self._dist.rank != 0:
-            raise FailedPrecondition(f"{call}() was called by rank {self._dist.rank}; call it on rank 0 only")
+            raise FailedPrecondition(
+                f"{call}() was called by rank {self._dist.rank} without shard=True; call it on rank 0 only, or with"
+                " shard=True on all"
+            )
+
+    def _shards(self) -> Shards:
+        from determined.core._sharded import Shards
+
+        return Shards(self._dist, self._storage, _plain, self._check_metadata, self._report)
+
+    def _is_shared(self, mode: DownloadMode) -> bool:
+        return DownloadMode(mode) is DownloadMode.LocalWorkersShareDownload and self._dist.local_size > 1
+
+    def _wanted_here(self, storage_id: str, selector: Selector | None) -> Selector | None:
+        """What any process of this machine wants of a checkpoint; on its first process, for which alone it matters."""
+        from determined.core._together import all_do
+
+        if not any(self._dist.allgather_local(selector is not None)):
+            return None
+        names = self._first_here_does(lambda: list(self._storage.contents(storage_id)))
+        mine = all_do(
+            self._dist.allgather_local,
+            lambda: {name for name in names if selector is None or selector(name)},
+            "selecting files of a checkpoint",
+        )
+        return set().union(*mine).__contains__
+
+    def _first_here_does(self, call: Callable[[], T]) -> T:
+        from determined.core._together import one_does
+
+        return one_does(self._dist.broadcast_local, self._dist.local_rank == 0, call, "reading a checkpoint")
 
     def _checked_metadata(self, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
         kept = _plain(metadata)
-        if "steps_completed" not in kept:
+        self._check_metadata(kept)
+        return kept
+
+    def _check_metadata(self, metadata: Mapping[str, Any]) -> None:
+        if "steps_completed" not in metadata:
             raise InvalidInput(
                 "the metadata of a checkpoint has no steps_completed, which says where to resume;"
                 ' give metadata={"steps_completed": ...}; nothing was stored'
             )
         # What has failed before is raised now, when nothing has been stored yet.
         self._master.finish_reports()
-        return kept
 
     def _report(self, storage_id: str, resources: Mapping[str, int], metadata: Mapping[str, Any]) -> None:
         import datetime
@@ -236,8 +290,8 @@ class DummyCheckpointContext(CheckpointContext):
             f" read {METADATA_FILE} inside restore_path()"
         )
 
-    def _checked_metadata(self, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
-        return _plain(metadata)
+    def _check_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """Nobody asks for steps here."""
 
     def _report(self, storage_id: str, resources: Mapping[str, int], metadata: Mapping[str, Any]) -> None:
         logger.info("checkpoint %s stored in %r", storage_id, self._storage)

@@ -25,6 +25,9 @@ from determined.errors import InvalidHP, InvalidInput
 
 logger = logging.getLogger("determined.core")
 
+_COUNTS = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "HOROVOD_SIZE")
+"""Where launchers say how many processes they have started."""
+
 StorageArgument = str | os.PathLike[str] | Mapping[str, Any] | None
 
 
@@ -52,7 +55,7 @@ class Context:
         self.checkpoint = checkpoint
         self.distributed = distributed or DummyDistributedContext()
         self.preempt = preempt or DummyPreemptContext(self.distributed)
-        self.train = train or DummyTrainContext()
+        self.train = train or DummyTrainContext(distributed=self.distributed)
         self.searcher = searcher or DummySearcherContext(self.distributed)
         self._on_close = on_close
 
@@ -106,7 +109,8 @@ def init(
     checkpoints go to a folder of the user.
 
     Args:
-        distributed: ranks; needed when the trial has several slots or machines.
+        distributed: ranks of this process; needed when the trial has several processes. One process that drives all
+            slots of its trial needs none.
         checkpoint_storage: where checkpoints go instead of the configured place: a path, a URI such as
             ``s3://bucket/prefix`` or ``gs://bucket/prefix``, or a dictionary like the ``checkpoint_storage``
             section of a configuration, except ``shared_fs``.
@@ -117,18 +121,15 @@ def init(
             the block, so that a checkpoint or a completed operation never overtakes the metrics before it. A report
             that the master refuses is raised by the next call.
     Raises:
-        InvalidInput: several slots without ``distributed``, or a bad ``checkpoint_storage``; it is a ValueError.
+        InvalidInput: several processes without ``distributed``, or a bad ``checkpoint_storage``; it is a ValueError.
     """
     mode, tensorboard = PreemptMode(preempt_mode), TensorboardMode(tensorboard_mode)
     info = get_cluster_info()
     if info is None:
         context = _dummy_init(distributed=distributed, checkpoint_storage=checkpoint_storage, preempt_mode=mode)
     else:
-        if distributed is None and (len(info.container_addrs) > 1 or len(info.slot_ids) > 1):
-            raise InvalidInput(
-                f"this task has {len(info.slot_ids)} slots on {len(info.container_addrs)} machine(s) and"
-                " core.init() was given no distributed context; pass core.DistributedContext(...)"
-            )
+        if distributed is None:
+            _refuse_unless_alone(info)
         ranks = distributed or DummyDistributedContext()
         storage = storage_from_argument(checkpoint_storage)
         if info.task_type == TRIAL_TASK:
@@ -137,6 +138,22 @@ def init(
             context = _off_cluster(ranks, storage, mode, None)
     _print_stacks_on_sigusr1()
     return context
+
+
+def _refuse_unless_alone(info: ClusterInfo) -> None:
+    """Several processes without ranks would each take themselves for the chief, and report everything twice."""
+    machines = len(info.container_addrs)
+    counts = {name: os.environ[name] for name in _COUNTS if os.environ.get(name, "").isdecimal()}
+    several = next((f"{name} is {count}" for name, count in counts.items() if int(count) > 1), "")
+    if machines > 1:
+        several = f"it runs on {machines} machines"
+    if several:
+        raise InvalidInput(
+            f"this trial has several processes ({several}) and core.init() was given no distributed context; use"
+            " core.init(distributed=core.DistributedContext.from_torch_distributed()) under"
+            " determined.launch.torch_distributed, determined.launch.multi and torchrun, from_horovod(hvd) or"
+            " from_deepspeed() under those, or core.DistributedContext(...) with ranks of your own"
+        )
 
 
 def _dummy_init(
@@ -160,7 +177,7 @@ def _off_cluster(
         DummyCheckpointContext(ranks, storage),
         ranks,
         DummyPreemptContext(ranks, mode),
-        DummyTrainContext(tensorboard_path),
+        DummyTrainContext(tensorboard_path, ranks),
         DummySearcherContext(ranks),
     )
 

@@ -115,6 +115,19 @@ def copy_into(source: Path, target: Path, names: Iterable[str]) -> None:
         shutil.copy2(source / name, place)
 
 
+def move_into(source: Path, target: Path, names: Iterable[str]) -> None:
+    """Move the named files to the same places under ``target``, on the same file system; what is linked is copied."""
+    top = source.resolve()
+    for name in names:
+        place = target / checked_relative(name)
+        if name.endswith("/"):
+            place.mkdir(parents=True, exist_ok=True)
+        elif (source / name).resolve() == top / name:
+            (source / name).rename(place)
+        else:
+            copy_into(source, target, [name])
+
+
 def as_json(value: Any) -> bytes:
     """``value`` as JSON for people."""
     return json.dumps(value, indent=2, allow_nan=False).encode()

@@ -168,8 +168,10 @@ class DummyPreemptContext(PreemptContext):
         self._watcher = None
 
     def should_preempt(self, auto_ack: bool = True) -> bool:
-        """False."""
+        """False; processes that must call it in step on the cluster must do so here, too."""
         self._check_caller()
+        if self._mode is PreemptMode.WorkersAskChief:
+            self._dist.broadcast(False)
         return False
 
     def acknowledge_preemption_signal(self) -> None:

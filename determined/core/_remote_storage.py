@@ -98,6 +98,32 @@ class RemoteStorage(Storage):
                 self._files.rm(place, recursive=True)
             raise
 
+    def begin_shard(self, storage_id: str, rank: int) -> Path:
+        """A temporary folder."""
+        return self.begin(storage_id)
+
+    def add_shard(self, storage_id: str, source: Path, names: Iterable[str], keep: bool) -> None:
+        """Upload the files."""
+        place = self._place(storage_id)
+        files = [checked_relative(name) for name in names if not name.endswith("/")]
+        if files:
+            self._files.put([str(source / name) for name in files], [f"{place}/{name}" for name in files])
+
+    def publish_shards(self, storage_id: str, resources: Mapping[str, int], metadata: Mapping[str, Any]) -> None:
+        """Upload the metadata."""
+        self.upload(storage_id, Path(), (), metadata)
+
+    def abandon_shards(self, storage_id: str) -> None:
+        """Take back what went up; without metadata it was no checkpoint yet."""
+        with contextlib.suppress(Exception):
+            place = self._place(storage_id)
+            if not self._files.exists(f"{place}/{METADATA_FILE}"):
+                self._files.rm(place, recursive=True)
+
+    def contents(self, storage_id: str) -> dict[str, int]:
+        """The objects, and the folders that their names make."""
+        return self._list(self._place(storage_id), storage_id)
+
     def download(self, storage_id: str, target: Path, selector: Selector | None = None) -> None:
         """Download the wanted files."""
         place = self._place(storage_id)

@@ -20,6 +20,7 @@ from determined.core._files import (
     checked_storage_id,
     copy_into,
     list_folder,
+    move_into,
     select,
     sync_tree,
 )
@@ -56,6 +57,45 @@ class Storage(abc.ABC):
     @abc.abstractmethod
     def upload(self, storage_id: str, source: Path, names: Iterable[str], metadata: Mapping[str, Any]) -> None:
         """Make a checkpoint of the named files and folders of ``source``, which is left as it is."""
+
+    @abc.abstractmethod
+    def begin_shard(self, storage_id: str, rank: int) -> Path:
+        """A new, empty local folder for the files that one of several processes has for a checkpoint."""
+
+    @abc.abstractmethod
+    def add_shard(self, storage_id: str, source: Path, names: Iterable[str], keep: bool) -> None:
+        """Put the named files and folders of ``source`` into a checkpoint that several processes write at once.
+
+        Args:
+            storage_id: the checkpoint.
+            source: from ``begin_shard``, or any folder.
+            names: no file among them is another process's.
+            keep: leave ``source`` as it is.
+        """
+
+    @abc.abstractmethod
+    def publish_shards(self, storage_id: str, resources: Mapping[str, int], metadata: Mapping[str, Any]) -> None:
+        """Make it a checkpoint, when all have added theirs; one process does it.
+
+        Args:
+            storage_id: the checkpoint.
+            resources: what was added by all, as ``list_folder`` has it.
+            metadata: to keep with it.
+        Raises:
+            StorageFailed: something of that is not there.
+        """
+
+    @abc.abstractmethod
+    def abandon_shards(self, storage_id: str) -> None:
+        """Drop what was added, unless it is published. Repeating it changes nothing."""
+
+    @abc.abstractmethod
+    def contents(self, storage_id: str) -> dict[str, int]:
+        """What a checkpoint holds, as ``list_folder`` has it, with ``metadata.json``.
+
+        Raises:
+            NotFound: there is no such checkpoint.
+        """
 
     @abc.abstractmethod
     def download(self, storage_id: str, target: Path, selector: Selector | None = None) -> None:
@@ -107,7 +147,7 @@ class LocalStorage(Storage):
 
     def begin(self, storage_id: str) -> Path:
         """A folder beside the checkpoints, on the same file system, so that a rename publishes it."""
-        folder = self.root / _PARTIAL / f"{self._owner}--{checked_storage_id(storage_id)}"
+        folder = self._unfinished(storage_id)
         files.make_folder(folder.parent, "checkpoint.home")
         with files.action("checkpoint.begin"):
             folder.mkdir()
@@ -137,6 +177,47 @@ class LocalStorage(Storage):
         except BaseException:
             self.abandon(folder)
             raise
+
+    def begin_shard(self, storage_id: str, rank: int) -> Path:
+        """A folder on the same file system as the checkpoints."""
+        return self.begin(f"{checked_storage_id(storage_id)}--rank-{rank}")
+
+    def add_shard(self, storage_id: str, source: Path, names: Iterable[str], keep: bool) -> None:
+        """Move or copy to a folder beside the checkpoints, which all processes fill, and wait for the disk."""
+        folder = self._unfinished(storage_id)
+        files.make_folder(folder, "checkpoint.shards")
+        wanted = list(names)
+        with files.action("checkpoint.shard"):
+            if keep:
+                copy_into(source, folder, wanted)
+            else:
+                move_into(source, folder, wanted)
+            sync_tree(folder, wanted)
+
+    def publish_shards(self, storage_id: str, resources: Mapping[str, int], metadata: Mapping[str, Any]) -> None:
+        """See that all is there, write the metadata, rename."""
+        folder = self._unfinished(storage_id)
+        files.make_folder(folder, "checkpoint.shards")
+        found = list_folder(folder)
+        missing = sorted(name for name, size in resources.items() if found.get(name) != size)
+        if missing:
+            raise StorageFailed(
+                f"{', '.join(missing[:5])} of checkpoint {storage_id} did not arrive in {self.root} as written; a trial"
+                " on several machines needs a checkpoint_storage that all of them share"
+            )
+        self.publish(storage_id, folder, metadata)
+
+    def abandon_shards(self, storage_id: str) -> None:
+        """Remove the folder."""
+        _remove(self._unfinished(storage_id))
+
+    def _unfinished(self, storage_id: str) -> Path:
+        return self.root / _PARTIAL / f"{self._owner}--{checked_storage_id(storage_id)}"
+
+    def contents(self, storage_id: str) -> dict[str, int]:
+        """What is in the folder."""
+        with self.open(storage_id) as folder:
+            return list_folder(folder)
 
     def download(self, storage_id: str, target: Path, selector: Selector | None = None) -> None:
         """Copy from the folder."""

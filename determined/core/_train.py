@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from determined.core._distributed import DistributedContext
+from determined.core._distributed import DistributedContext, DummyDistributedContext
 from determined.core._values import metrics_to_wire, refuse_missing, steps_to_wire
 from determined.errors import FailedPrecondition, InvalidInput, NotFound
 from determined.wire.values import restore
@@ -60,7 +60,7 @@ class TrainContext:
     ) -> None:
         """Report metrics of training up to ``steps_completed``.
 
-        Reporting the same steps again in the same run replaces what was reported.
+        Reporting the same steps again in the same run replaces what was reported. For the chief only.
 
         Args:
             steps_completed: batches trained since the start of the trial.
@@ -68,9 +68,11 @@ class TrainContext:
                 lists and dictionaries of them. Raw bytes are left out with a warning.
             batch_metrics: the same for each batch; kept, but not shown.
         Raises:
+            FailedPrecondition: a worker called; it is a RuntimeError.
             UnsuitableValue: a value that cannot be reported, with the name of its metric; it is a TypeError.
             InvalidInput: steps that are negative or too large; it is a ValueError.
         """
+        self._check_chief("report_training_metrics")
         values: dict[str, Any] = {"avg_metrics": metrics_to_wire(metrics, "training metrics")}
         if batch_metrics is not None:
             values["batch_metrics"] = [metrics_to_wire(batch, "batch metrics") for batch in batch_metrics]
@@ -79,22 +81,24 @@ class TrainContext:
     def report_validation_metrics(self, steps_completed: int, metrics: dict[str, Any]) -> None:
         """Report metrics of a validation after ``steps_completed``.
 
-        The search does not hear of them: give it its metric with ``SearcherOperation.report_completed``.
+        The search does not hear of them: give it its metric with ``SearcherOperation.report_completed``. For the
+        chief only.
 
         Args:
             steps_completed: batches trained since the start of the trial.
             metrics: as for training.
         Raises:
-            FailedPrecondition: a metric is None; it is a RuntimeError.
+            FailedPrecondition: a metric is None, or a worker called; it is a RuntimeError.
             UnsuitableValue: a value that cannot be reported, with the name of its metric; it is a TypeError.
             InvalidInput: steps that are negative or too large; it is a ValueError.
         """
+        self._check_chief("report_validation_metrics")
         refuse_missing(metrics, "validation metrics")
         values = {"avg_metrics": metrics_to_wire(metrics, "validation metrics")}
         self._report("validation_metrics", steps_to_wire(steps_completed), values)
 
     def report_early_exit(self, reason: EarlyExitReason) -> None:
-        """Say why this process is about to end. Leaving ``core.init()`` with InvalidHP does it."""
+        """Say why this process is about to end; any rank may. Leaving ``core.init()`` with InvalidHP does it."""
         try:
             self._master.finish_reports()
         except Exception as error:
@@ -137,6 +141,13 @@ class TrainContext:
             )
         self._files.upload(selector, mangler, self._distributed.rank)
 
+    def _check_chief(self, call: str) -> None:
+        if self._distributed.rank != 0:
+            raise FailedPrecondition(
+                f"{call}() was called by rank {self._distributed.rank}; call it on rank 0 only, with metrics of all"
+                " ranks if need be (see DistributedContext.gather)"
+            )
+
     def _get_last_validation(self) -> int | None:
         trial = self._master.get(f"/api/v1/trials/{self._trial_id}")["trial"]
         steps: int | None = (trial.get("latestValidation") or {}).get("totalBatches")
@@ -156,8 +167,9 @@ class TrainContext:
 class DummyTrainContext(TrainContext):
     """Off the cluster, reports go to the log."""
 
-    def __init__(self, tensorboard_path: Path | None = None) -> None:
+    def __init__(self, tensorboard_path: Path | None = None, distributed: DistributedContext | None = None) -> None:
         self._folder = tensorboard_path
+        self._distributed = distributed or DummyDistributedContext()
 
     def set_status(self, status: str) -> None:
         """Log the text."""

@@ -149,12 +149,24 @@ def test_a_context_of_one_process_gathers_and_broadcasts_to_itself() -> None:
     alone.close()
 
 
-def test_several_processes_are_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(NotImplementedError, match="2 processes") as caught:
-        core.DistributedContext(rank=0, size=2, local_rank=0, local_size=2, cross_rank=0, cross_size=1)
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"rank": 3}, "rank is 3 of 1"),
+        ({"size": 2}, "do not fit together"),
+        ({"size": 2, "cross_size": 2}, "chief_ip was not given"),
+        ({"size": 2, "local_size": 2, "rank": 1}, "rank is 1 and local_rank 0"),
+        ({"size": 4, "local_size": 2, "local_rank": 1, "cross_size": 2}, "rank 0 has local_rank 1"),
+    ],
+)
+def test_ranks_that_do_not_fit_together_are_refused_with_a_sentence(changed: dict[str, int], told: str) -> None:
+    ranks = {"rank": 0, "size": 1, "local_rank": 0, "local_size": 1, "cross_rank": 0, "cross_size": 1, **changed}
+    with pytest.raises(ValueError, match=told) as caught:
+        core.DistributedContext(**ranks)  # type: ignore[arg-type]
     assert isinstance(caught.value, DeterminedError)
-    with pytest.raises(ValueError, match="rank is 3"):
-        core.DistributedContext(rank=3, size=1, local_rank=0, local_size=1, cross_rank=0, cross_size=1)
+
+
+def test_a_launcher_that_set_no_ranks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE")
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(ValueError, match="RANK"):

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from determined import InvalidHP, _info, core
-from determined._info import ClusterInfo, TrialInfo
+from determined._info import ClusterInfo, RendezvousInfo, TrialInfo
 from determined.core._master import Master
 from determined.core._retry import RetryPolicy, retry_policy
 from determined.errors import InvalidInput, Unauthenticated, Unavailable
@@ -561,10 +561,95 @@ def test_the_retry_policy_can_be_set_and_outlasts_a_long_outage_by_default() -> 
             retry_policy({"DET_RETRY_CONFIG": bad})
 
 
-def test_several_slots_without_ranks_are_refused(master: TrialMaster, info: ClusterInfo) -> None:
+def test_one_process_that_drives_several_slots_needs_no_ranks(master: TrialMaster, info: ClusterInfo) -> None:
     info.slot_ids = [0, 1]
-    with pytest.raises(ValueError, match="2 slots"):
+    with core.init() as context:
+        assert context.distributed.size == 1
+        context.train.report_training_metrics(1, {"loss": 1.0})
+    assert master.paths() == ["trials/3/training_metrics"]
+
+
+@pytest.mark.parametrize("how", ["WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "machines"])
+def test_one_of_several_processes_without_ranks_is_told_how_to_give_them(
+    master: TrialMaster, info: ClusterInfo, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    if how == "machines":
+        info._rendezvous_info = RendezvousInfo(["10.0.0.1", "10.0.0.2"], 1, [1, 1])
+    else:
+        monkeypatch.setenv(how, "2")
+    with pytest.raises(ValueError, match=f"several processes .*{how}.*from_torch_distributed"):
         core.init()
+
+
+IN_SEVERAL_RANKS = """
+import json, os, sys
+from determined import core
+rank, size = int(sys.argv[1]), int(sys.argv[2])
+def tell(*words):
+    print(json.dumps(words), flush=True)
+def attempt(call):
+    try:
+        call()
+    except RuntimeError as error:
+        tell("refused", str(error))
+ranks = dict(rank=rank, size=size, local_rank=rank, local_size=size, cross_rank=0, cross_size=1)
+mode = core.PreemptMode[sys.argv[3]]
+distributed = core.DistributedContext(**ranks)
+with core.init(distributed=distributed, preempt_mode=mode) as context:
+    for op in context.searcher.operations():
+        tell("length", op.length)
+        if rank == 0:
+            context.train.report_training_metrics(op.length, {"loss": 0.5})
+            op.report_progress(op.length)
+            op.report_completed(0.5)
+        else:
+            attempt(lambda: context.train.report_training_metrics(1, {}))
+            attempt(lambda: context.train.report_validation_metrics(1, {}))
+            attempt(lambda: op.report_progress(1))
+            attempt(lambda: op.report_completed(1))
+        with context.checkpoint.store_path({"steps_completed": op.length}, shard=True) as (path, storage_id):
+            (path / f"{rank}").write_text("")
+        tell("stored", storage_id)
+    if rank == 0 or mode is not core.PreemptMode.ChiefOnly:
+        while not context.preempt.should_preempt():
+            pass
+        tell("preempted")
+    else:
+        attempt(context.preempt.should_preempt)
+        attempt(lambda: next(context.searcher.operations(core.SearcherMode.ChiefOnly)))
+"""
+
+
+@pytest.mark.parametrize("mode", ["WorkersAskChief", "ChiefOnly", "WorkersAskMaster"])
+def test_of_several_ranks_only_the_chief_speaks_to_the_master_and_all_do_the_same(
+    master: TrialMaster, tmp_path: Path, mode: str
+) -> None:
+    master.operations.extend([2, 4])
+    env = env_of(master, tmp_path)
+    command = [sys.executable, "-c", IN_SEVERAL_RANKS]
+    master.preempt.set()
+    started = [
+        subprocess.Popen([*command, str(rank), "3", mode], env=env, stdout=subprocess.PIPE, text=True)
+        for rank in range(3)
+    ]
+    told = [[json.loads(line) for line in process.communicate()[0].splitlines()] for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0]
+    for words in told:
+        assert [w[1] for w in words if w[0] == "length"] == [2, 4]
+    stored = [[w[1] for w in words if w[0] == "stored"] for words in told]
+    assert stored[0] == stored[1] == stored[2]
+    bodies = master.bodies("/api/v1/checkpoints")
+    assert [body["uuid"] for body in bodies] == stored[0]
+    assert [sorted(body["resources"]) for body in bodies] == [["0", "1", "2"]] * 2
+    assert len(master.bodies("/api/v1/trials/3/training_metrics")) == 2
+    assert len(master.bodies("/api/v1/trials/3/searcher/completed_operation")) == 2
+    for rank in (1, 2):
+        refused = [w[1] for w in told[rank] if w[0] == "refused"]
+        assert len(refused) == (10 if mode == "ChiefOnly" else 8)
+        assert ["preempted"] in told[rank] or mode == "ChiefOnly"
+    asked = [path for _, path, _ in master.calls if path.endswith("signals/preemption")]
+    # One that has heard that it is raised asks no more.
+    assert len(asked) == (3 if mode == "WorkersAskMaster" else 1)
 
 
 def test_a_task_that_is_no_trial_works_as_off_the_cluster(

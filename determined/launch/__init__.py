@@ -1,0 +1,1 @@
+"""Entrypoints that start a trial as several processes: ``torch_distributed`` and ``multi``."""
