@@ -87,8 +87,12 @@ class PostgresBackend:
         @event.listens_for(engine, "connect")
         def on_connect(connection: psycopg.Connection[Any], _: object) -> None:
             self._open.add(connection)
-            connection.execute(SET.encode())
-            prepare(connection)
+            try:
+                connection.execute(SET.encode())
+                prepare(connection)
+            except psycopg.Error as error:
+                connection.close()
+                raise DBAPIError.instance(None, None, error, psycopg.Error, dialect=engine.dialect) from error
 
         return engine
 
@@ -114,10 +118,12 @@ class PostgresBackend:
             )
         if conn.exec_driver_sql("SHOW fsync").scalar() != "on":
             _LOG.warning("the server of %s runs with fsync=off: a power cut can destroy everything", self.shown)
+        if conn.exec_driver_sql("SELECT to_regprocedure('det_fold(text)')").scalar() is not None:
+            return
         found = set(conn.exec_driver_sql("SELECT collname FROM pg_collation").scalars())
         letters = next((name for name in _LETTERS if name in found), "default")
         conn.exec_driver_sql(
-            "CREATE OR REPLACE FUNCTION det_fold(value text) RETURNS text LANGUAGE sql IMMUTABLE STRICT "
+            "CREATE FUNCTION det_fold(value text) RETURNS text LANGUAGE sql IMMUTABLE STRICT "
             f"""AS 'SELECT lower($1 COLLATE "{letters}")'"""
         )
 

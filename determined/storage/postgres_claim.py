@@ -35,7 +35,7 @@ from determined.storage.waits import Backoff
 _LOG: Final = logging.getLogger(__name__)
 _LOCK: Final = 0x6465_746D_6173_7472
 """Of advisory locks, whose names are numbers; those of one database do not meet those of another."""
-_PATIENCE_MS: Final = 3000
+PATIENCE_MS: Final = 3000
 """A process that was killed a moment ago may not have been noticed yet."""
 _JOIN_S: Final = 1.0
 _ROW, _HOLDER = "writer", "holder"
@@ -56,7 +56,8 @@ class PostgresClaim:
         self._shown: Final = shown
         self._writer: Final = writer
         self._lost: Final = lost
-        self._told = threading.Lock()
+        self._telling = threading.Lock()
+        self._why = ""
         self._epoch = 0
         self._unit = 0
         self._lock: psycopg.Connection[Any] | None = None
@@ -70,7 +71,7 @@ class PostgresClaim:
         """See ``Claim``."""
         try:
             self._lock = self._connect()
-            if not self._try_lock(self._lock, _PATIENCE_MS):
+            if not self._wait_for_lock(self._lock):
                 raise FailedPrecondition(
                     f"another master{_holder(self._lock)} uses the database {self._shown}; "
                     "stop that one, or name another database with --db"
@@ -86,27 +87,30 @@ class PostgresClaim:
         return connect(self._dsn, "determined master")
 
     @staticmethod
-    def _try_lock(conn: psycopg.Connection[Any], patience_ms: int) -> bool:
+    def _wait_for_lock(conn: psycopg.Connection[Any]) -> bool:
         """Waits in the server, which wakes us when the lock is free."""
-        conn.execute("SELECT set_config('lock_timeout', %s, false)", (f"{patience_ms}ms",))
+        conn.execute("SELECT set_config('lock_timeout', %s, false)", (f"{PATIENCE_MS}ms",))
         try:
             conn.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         except psycopg.errors.LockNotAvailable:
             return False
         return True
 
+    @staticmethod
+    def _try_lock(conn: psycopg.Connection[Any]) -> bool:
+        row = conn.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
+        return row is not None and bool(row[0])
+
     def enter(self, conn: Connection) -> None:
         """See ``Claim``."""
         about = json.dumps({"host": socket.gethostname(), "pid": os.getpid()})
-        with closing(conn.connection.cursor()) as cursor:
-            cursor.execute("INSERT INTO meta (key, value) VALUES (%s, '0:0') ON CONFLICT DO NOTHING", (_ROW,))
-            before = self._read(cursor)
-            self._epoch, self._unit = before[0] + 1, 0
-            cursor.execute("UPDATE meta SET value = %s WHERE key = %s", (self._value, _ROW))
-            cursor.execute(
-                "INSERT INTO meta (key, value) VALUES (%s, %s) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                (_HOLDER, about),
-            )
+        conn.exec_driver_sql("INSERT INTO meta (key, value) VALUES (%s, '0:0') ON CONFLICT DO NOTHING", (_ROW,))
+        self._epoch, self._unit = _read(conn)[0] + 1, 0
+        conn.exec_driver_sql("UPDATE meta SET value = %s WHERE key = %s", (self._value, _ROW))
+        conn.exec_driver_sql(
+            "INSERT INTO meta (key, value) VALUES (%s, %s) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            (_HOLDER, about),
+        )
         self._waker, wake = socket.socketpair()
         self._watch = threading.Thread(target=self._watch_lock, args=(wake,), name="determined-claim", daemon=True)
         self._watch.start()
@@ -119,11 +123,12 @@ class PostgresClaim:
 
     def begin(self, conn: Connection) -> None:
         """See ``Claim``."""
+        after = f"{self._epoch}:{self._unit + 1}"
         with closing(conn.connection.cursor()) as cursor:
-            after = f"{self._epoch}:{self._unit + 1}"
             cursor.execute("UPDATE meta SET value = %s WHERE key = %s AND value = %s", (after, _ROW, self._value))
-            if cursor.rowcount != 1:
-                raise self._tell_lost()
+            found = cursor.rowcount
+        if found != 1:
+            raise self._tell_lost()
 
     def committed(self) -> None:
         """See ``Claim``."""
@@ -131,36 +136,38 @@ class PostgresClaim:
 
     def find_out(self, conn: Connection) -> bool:
         """See ``Claim``."""
-        with closing(conn.connection.cursor()) as cursor:
-            # The server may not know yet that the old connection is gone, and hold its transaction open.
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE application_name = %s AND pid <> pg_backend_pid() AND datname = current_database()",
-                (self._writer,),
-            )
-            # Waits for that transaction, if it is just being committed.
-            epoch, unit = self._read(cursor)
+        # The server may not know yet that the old connection is gone, and hold its transaction open.
+        conn.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = %s AND pid <> pg_backend_pid() AND datname = current_database()",
+            (self._writer,),
+        )
+        # Waits for that transaction, if it is just being committed.
+        epoch, unit = _read(conn)
         if epoch != self._epoch or unit not in (self._unit, self._unit + 1):
             raise self._tell_lost()
         is_committed = unit == self._unit + 1
         self._unit = unit
         return is_committed
 
-    @staticmethod
-    def _read(cursor: Any) -> tuple[int, int]:
-        cursor.execute("SELECT value FROM meta WHERE key = %s FOR UPDATE", (_ROW,))
-        epoch, _, unit = cursor.fetchone()[0].partition(":")
-        return int(epoch), int(unit)
-
     def _tell_lost(self) -> ClaimLost:
+        with self._telling:
+            if not self._why:
+                self._why = self._find_why()
+                _LOG.error("%s", self._why)
+                self._lost(self._why)
+        return ClaimLost(f"{self._why}; nothing was stored")
+
+    def _find_why(self) -> str:
         holder = ""
         with contextlib.suppress(psycopg.Error), self._connect() as conn:
+            if not self._is_replaced(conn):
+                return (
+                    f"the database {self._shown} is not as this master left it: it was restored from a backup, or a "
+                    "standby took its place that lacked what was committed; this master stops, start it again"
+                )
             holder = _holder(conn)
-        why = f"another master{holder} has taken over the database {self._shown}; this one stops"
-        if self._told.acquire(blocking=False):
-            _LOG.error("%s", why)
-            self._lost(why)
-        return ClaimLost(f"{why}; nothing was stored")
+        return f"another master{holder} has taken over the database {self._shown}; this one stops"
 
     # The lock
 
@@ -184,7 +191,7 @@ class PostgresClaim:
         while not self._backoff.wait():
             with contextlib.suppress(psycopg.Error):
                 conn = self._connect()
-                is_locked = self._try_lock(conn, _PATIENCE_MS)
+                is_locked = self._try_lock(conn)
                 # With the lock too: somebody may have come and gone in between.
                 if self._is_replaced(conn):
                     conn.close()
@@ -209,6 +216,12 @@ class PostgresClaim:
         if lock is not None:
             with contextlib.suppress(psycopg.Error):
                 lock.close()
+
+
+def _read(conn: Connection) -> tuple[int, int]:
+    value = conn.exec_driver_sql("SELECT value FROM meta WHERE key = %s FOR UPDATE", (_ROW,)).scalar_one()
+    epoch, _, unit = str(value).partition(":")
+    return int(epoch), int(unit)
 
 
 def _holder(conn: psycopg.Connection[Any]) -> str:

@@ -140,12 +140,12 @@ class SqlStore:
                 try:
                     with self._readers.connect() as conn:
                         return query(conn, *args, **kwargs)
+                except (OverflowError, UnicodeError) as error:
+                    raise InvalidInput(f"a value of the query is nothing that can be stored: {error}") from error
                 except DBAPIError as error:
                     # Connections of before are dead, which is found out one by one; a new one may be as good as ever.
                     if not self._backend.is_lost(error) or backoff.wait():
                         raise self._backend.unread(error) from error
-                except (OverflowError, UnicodeError) as error:
-                    raise InvalidInput(f"a value of the query is nothing that can be stored: {error}") from error
 
         if self._pool is None:
             raise store_closed()

@@ -23,7 +23,7 @@ class Backoff:
     def wait(self) -> bool:
         """Wait; true if it is to be given up."""
         now, self._next_s = self._next_s, min(max(2 * self._next_s, FIRST_S), MOST_S)
-        return self._stopped.wait(now) if now else False
+        return self._stopped.wait(now)
 
     def stop(self) -> None:
         """Give up: no more waits."""

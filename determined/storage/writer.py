@@ -53,6 +53,10 @@ class _NoTransactionError(Exception):
     """The database lets nobody begin, e.g. because another program holds it."""
 
 
+class _UnknownOutcomeError(StorageFailed):
+    """The database is away, and nobody waits for it any more."""
+
+
 class _NotCommittedError(Exception):
     """The database went away and is back; nothing of the transaction is in it."""
 
@@ -120,7 +124,7 @@ class Writer:
     def _apply(self, jobs: Sequence[_Unit | _Reopen]) -> list[tuple[asyncio.Future[None], _Result]]:
         try:
             return self._until_answered(lambda: self._apply_together(jobs))
-        except (_NoTransactionError, ClaimLost) as error:
+        except (_NoTransactionError, _UnknownOutcomeError, ClaimLost) as error:
             # Trying each unit would wait for the lock each time.
             self._known.forget()
             return self._refuse(jobs, error)
@@ -173,8 +177,9 @@ class Writer:
             step("store.commit.after")
         except BaseException as error:
             # Whatever state it is in, the next transaction shall not find out.
-            self._disconnect()
-            if not self._backend.is_lost(error):
+            is_lost = self._backend.is_lost(error)
+            self._disconnect(is_lost)
+            if not is_lost:
                 raise
             if not self._was_committed(error):
                 raise _NotCommittedError from error
@@ -184,7 +189,7 @@ class Writer:
         """Wait until the database is back, and ask it what became of the newest transaction.
 
         Raises:
-            StorageFailed: it is not back yet, and we are to stop: nobody knows.
+            _UnknownOutcomeError: it is not back yet, and we are to stop.
             ClaimLost: others write now.
         """
         _LOG.warning("the database is away (%s); what is to be stored waits for it", in_one_line(error))
@@ -194,19 +199,23 @@ class Writer:
                 self._connection = self._engine.connect()
                 with self._connection.begin():
                     was_committed = self._claim.find_out(self._connection)
-            except DBAPIError as again:
-                self._disconnect()
-                if not self._backend.is_lost(again):
+            except Exception as again:
+                is_lost = self._backend.is_lost(again)
+                self._disconnect(is_lost)
+                if not is_lost:
                     raise
             else:
                 _LOG.warning("the database is back")
                 return was_committed
-        raise StorageFailed("the database is away and the master stops; it is not known whether this was stored")
+        raise _UnknownOutcomeError("the database is away and the master stops; it is not known whether this was stored")
 
-    def _disconnect(self) -> None:
+    def _disconnect(self, is_lost: bool = False) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(DBAPIError):
+                if is_lost:
+                    # Nothing can be rolled back there.
+                    connection.invalidate()
                 connection.close()
 
     def _refuse(self, jobs: Sequence[_Unit | _Reopen], error: Exception) -> list[tuple[asyncio.Future[None], _Result]]:
