@@ -21,6 +21,9 @@ def main(argv: list[str] | None = None) -> int:
     """Parse arguments and serve."""
     parser = argparse.ArgumentParser(prog="python -m determined.master", description="Run a master in the foreground.")
     parser.add_argument("--data", type=Path, default=default_data(), help="folder of everything durable")
+    parser.add_argument(
+        "--db", metavar="URL", help="database, if not a file in that folder: postgresql://user:password@host/database"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8080, help="port to listen on; 0 for any")
     parser.add_argument("--url", help="address under which trials and clients reach it, if not its own")
@@ -48,6 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         local_login=not args.no_local_login,
         url=args.url,
         warm_start=not args.no_warm_start,
+        db=args.db or os.environ.get("DET_DB") or None,
     )
     return run(options)
 

@@ -51,6 +51,7 @@ class Options:
         local_login: put a token for the local user into the client's own token file.
         url: where trials and clients reach this master, when that is not its own address: behind a proxy, say.
         warm_start: trials start warm unless their configuration says otherwise.
+        db: URL of the database; None for a file in the folder.
     """
 
     data: Path
@@ -62,6 +63,7 @@ class Options:
     local_login: bool = True
     url: str | None = None
     warm_start: bool = True
+    db: str | None = None
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -120,6 +122,10 @@ class _Server(uvicorn.Server):
             say(self._options.ready_fd, self._ready)
             log.info("serving on %s (data in %s)", self._ready["url"], self._options.data)
 
+    def leave(self) -> None:
+        """Stop serving; trials go on."""
+        self.should_exit = True
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._service.hub.close()
         self._ring.finish()
@@ -142,6 +148,7 @@ async def serve(options: Options) -> None:
     """
     if options.open_mode and options.host not in LOOPBACK:
         raise InvalidInput(f"--open lets anybody in, so it is for loopback only, not for {options.host}")
+    store = SqlStore(options.db or f"sqlite:///{options.data / 'master.db'}")
     files.make_folder(options.data, "master.data", 0o700)
     lock = FileLock(options.data / "master.lock")
     try:
@@ -152,7 +159,6 @@ async def serve(options: Options) -> None:
             "or choose another folder with --data"
         ) from None
     sock = bind(options.host, options.port)
-    store = SqlStore(f"sqlite:///{options.data / 'master.db'}")
     try:
         await store.open()
         try:
@@ -217,13 +223,17 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
         proxy_headers=False,
         server_header=False,
     )
+    server = _Server(config, service, ring, ready, options)
+    store.lost.add_done_callback(lambda _: server.leave())
     try:
-        await _Server(config, service, ring, ready, options).serve(sockets=[sock])
+        await server.serve(sockets=[sock])
     finally:
         await service.stop()
         auth.close()
         logging.getLogger().removeHandler(ring)
         files.remove(options.data / "master.json", "master.leave")
+    if store.lost.done():
+        raise FailedPrecondition(store.lost.result())
 
 
 def run(options: Options) -> int:

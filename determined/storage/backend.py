@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -15,7 +16,8 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from determined import files
-from determined.errors import DeterminedError, InvalidInput, StorageFailed
+from determined.errors import CorruptState, DeterminedError, InvalidInput, StorageFailed
+from determined.storage.claim import Claim, Unclaimed
 from determined.storage.faults import conflict, describe, missing
 
 _LOG: Final = logging.getLogger(__name__)
@@ -25,8 +27,29 @@ _OLDEST_SQLITE: Final = (3, 35, 0)
 _NETWORK: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "afs", "ceph", "glusterfs", "9p"})
 
 
+_POSTGRES: Final = frozenset({"postgresql", "postgres"})
+_ALLOWED: Final = "sqlite:///path/to/file, postgresql://user:password@host/database"
+
+
 class Backend(Protocol):
-    """One kind of database."""
+    """One kind of database.
+
+    Attributes:
+        shown: its URL for people, without the password.
+        close_within_s: how long to wait for the database when the store is closed, before ``cut``; None for ever.
+    """
+
+    @property
+    def shown(self) -> str: ...
+
+    @property
+    def close_within_s(self) -> float | None: ...
+
+    def claim(self, lost: Callable[[str], None]) -> Claim:
+        """What makes this process the only writer. ``lost`` hears from any thread why it is that no more."""
+
+    def prepare(self, conn: sqlalchemy.Connection) -> None:
+        """Set up what queries need beside the tables, in the writer's transaction."""
 
     def writer(self) -> Engine:
         """An engine whose transactions exclude other writers from their start."""
@@ -36,6 +59,18 @@ class Backend(Protocol):
 
     def explain(self, error: Exception, mutation: Any) -> DeterminedError:
         """What an error of the database means for what was to be stored."""
+
+    def unopened(self, error: DBAPIError) -> DeterminedError:
+        """What it means for a database that is being opened."""
+
+    def unread(self, error: DBAPIError) -> DeterminedError:
+        """What it means for a query."""
+
+    def is_lost(self, error: BaseException) -> bool:
+        """Whether the database went away, so that the same on a new connection may succeed."""
+
+    def cut(self) -> None:
+        """Break every connection, so that whoever waits for the database waits no more."""
 
 
 def backend_for(url: str) -> Backend:
@@ -47,13 +82,28 @@ def backend_for(url: str) -> Backend:
     try:
         parsed = make_url(url)
     except sqlalchemy.exc.ArgumentError as error:
-        raise InvalidInput(f"{url!r} is not the URL of a database (for example sqlite:///path/to/file)") from error
-    if parsed.get_backend_name() != "sqlite":
-        name = parsed.get_backend_name()
-        raise InvalidInput(f"databases of the kind {name!r} are not supported (allowed: sqlite:///path/to/file)")
+        # What was meant as a URL may hold a password.
+        raise InvalidInput(f"this is not the URL of a database (allowed: {_ALLOWED})") from error
+    kind = parsed.get_backend_name()
+    if kind in _POSTGRES:
+        return _postgres(parsed)
+    if kind != "sqlite":
+        raise InvalidInput(f"databases of the kind {kind!r} are not supported (allowed: {_ALLOWED})")
     if parsed.database in (None, "", ":memory:"):
         raise InvalidInput("a database needs a file: sqlite:///path/to/file (MemoryStore is for runs without one)")
     return SqliteBackend(parsed)
+
+
+def _postgres(url: URL) -> Backend:
+    if not url.database:
+        raise InvalidInput("the URL names no database: postgresql://user:password@host/database")
+    try:
+        from determined.storage.postgres import PostgresBackend
+    except ImportError as error:
+        raise InvalidInput(
+            f"databases on PostgreSQL need its driver ({error}): pip install 'determined-search[postgres]'"
+        ) from error
+    return PostgresBackend(url)
 
 
 _LOG_PAGES = 8000
@@ -67,9 +117,19 @@ master reads the 32 MB in 0.1 s when it starts after a crash.
 class SqliteBackend:
     """SQLite in a file: write-ahead log, every commit synced."""
 
+    close_within_s: float | None = None
+
     def __init__(self, url: URL) -> None:
         self._url: Final = url
+        self.shown: Final = str(url)
         self._path: Final = Path(url.database or "")
+
+    def claim(self, lost: Callable[[str], None]) -> Claim:
+        """See ``Backend``."""
+        return Unclaimed()
+
+    def prepare(self, conn: sqlalchemy.Connection) -> None:
+        """See ``Backend``."""
 
     def writer(self) -> Engine:
         """See ``Backend``.
@@ -103,7 +163,7 @@ class SqliteBackend:
         def prepare(connection: sqlite3.Connection, _: object) -> None:
             connection.execute("PRAGMA query_only = ON")
             # SQLite's own knows the letters of ASCII only.
-            connection.create_function("lower", 1, _lower, deterministic=True)
+            connection.create_function("det_fold", 1, _lower, deterministic=True)
 
         return engine
 
@@ -155,6 +215,23 @@ class SqliteBackend:
             return InvalidInput(f"cannot {describe(mutation)}: {error}")
         _LOG.error("a unit could not be stored", exc_info=error)
         return StorageFailed(f"cannot {describe(mutation)}: {type(error).__name__}: {error}; nothing was stored")
+
+    def unopened(self, error: DBAPIError) -> DeterminedError:
+        """See ``Backend``."""
+        if "not a database" in str(error.orig) or "malformed" in str(error.orig):
+            return CorruptState(f"the database {self.shown} is damaged: {error.orig}")
+        return StorageFailed(f"cannot open the database {self.shown}: {error.orig}")
+
+    def unread(self, error: DBAPIError) -> DeterminedError:
+        """See ``Backend``."""
+        return StorageFailed(f"the database cannot be read: {error.orig}")
+
+    def is_lost(self, error: BaseException) -> bool:
+        """See ``Backend``."""
+        return False
+
+    def cut(self) -> None:
+        """See ``Backend``."""
 
 
 def _lower(text: str | None) -> str | None:

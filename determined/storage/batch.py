@@ -79,10 +79,9 @@ class Batch:
         dialect = self.conn.dialect
         cursor = self.conn.connection.cursor()
         for part in _parts(rows, max(1, _MAX_VALUES // statement.width)):
-            flat = tuple(value for row in part for value in row)
-            sql = statement.text(dialect, len(part))
+            sql, bound = statement.call(dialect, part)
             try:
-                cursor.execute(sql, flat)
+                cursor.execute(sql, bound)
             except dialect.loaded_dbapi.Error as error:
                 raise DBAPIError.instance(
                     sql, None, error, dialect.loaded_dbapi.Error, hide_parameters=True, dialect=dialect

@@ -60,3 +60,8 @@ def lane_closed(lane: int) -> StorageFailed:
 def store_closed() -> StorageFailed:
     """Nobody is there to store it."""
     return StorageFailed("the store is not open; nothing was stored")
+
+
+def in_one_line(error: object) -> str:
+    """What a driver says, without the line breaks that it puts into it and without SQL."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())

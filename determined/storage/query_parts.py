@@ -77,5 +77,8 @@ def any_id(ids: Sequence[int]) -> Any:
 
 
 def holds(column: Any, text: str) -> list[ColumnElement[bool]]:
-    """A condition that the column contains the text in upper or lower case; none for no text."""
-    return [func.lower(column).contains(text.lower(), autoescape=True)] if text else []
+    """A condition that the column contains the text in upper or lower case; none for no text.
+
+    Every backend brings the function, since databases differ in the letters that they know.
+    """
+    return [func.det_fold(column).contains(text.lower(), autoescape=True)] if text else []

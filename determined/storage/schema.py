@@ -42,7 +42,7 @@ def bring_up_to_date(conn: Connection) -> None:
     if revision is not None:
         upgrade(conn, revision)
     elif inspect(conn).get_table_names():
-        raise CorruptState("the database holds tables of another program; choose another file")
+        raise CorruptState("the database holds tables of another program; choose another database")
     else:
         _create(conn)
 

@@ -1,8 +1,10 @@
-"""The durable store: SQLAlchemy Core over SQLite; one thread writes, a few read."""
+"""The durable store: SQLAlchemy Core over SQLite or PostgreSQL; one thread writes, a few read."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Concatenate, Final, ParamSpec, TypeVar
@@ -14,7 +16,7 @@ from determined import files
 from determined.domain.ids import ExperimentId, TrialId, UserId
 from determined.domain.records import EventRow, Experiment, JournalRow, LogRecord, Metrics, Run, Token, Trial, User
 from determined.domain.states import CheckpointState, TrialState
-from determined.errors import CorruptState, InvalidInput, StorageFailed
+from determined.errors import InvalidInput
 from determined.storage import select_checkpoints, select_experiments, select_trials
 from determined.storage.backend import backend_for
 from determined.storage.faults import store_closed
@@ -30,6 +32,7 @@ from determined.storage.protocol import (
 )
 from determined.storage.schema import bring_up_to_date
 from determined.storage.sql_apply import PutMeta
+from determined.storage.waits import Backoff
 from determined.storage.writer import Writer
 
 P = ParamSpec("P")
@@ -43,18 +46,23 @@ class SqlStore:
     """Implements ``Store`` on a database.
 
     Args:
-        url: of SQLAlchemy's kind, e.g. ``sqlite:////folder/master.db``; the file is made when it is not there.
+        url: ``sqlite:////folder/master.db``, whose file is made when it is not there, or
+            ``postgresql://user:password@host/database``, which must be there.
+
+    Attributes:
+        lost: resolves with a sentence when another process has become the writer; then nothing can be written any more.
 
     Raises:
         InvalidInput: no database that is supported.
     """
 
     def __init__(self, url: str) -> None:
-        self._url: Final = url
         self._backend: Final = backend_for(url)
         self._pool: ThreadPoolExecutor | None = None
         self._writer: Writer | None = None
         self._engines: list[Engine] = []
+        self._closing = threading.Event()
+        self.lost: asyncio.Future[str]
 
     async def open(self) -> None:
         """Bring the schema up to date and become the only writer.
@@ -62,26 +70,34 @@ class SqlStore:
         Raises:
             StorageFailed: the database cannot be opened.
             CorruptState: it is damaged, of a newer version, or of another program.
+            FailedPrecondition: another process is the writer.
         """
+        loop = asyncio.get_running_loop()
+        self.lost = lost = loop.create_future()
+        self._claim = self._backend.claim(lambda why: _tell(loop, lost, why))
+        self._closing.clear()
         engine = await asyncio.to_thread(self._prepare)
         readers = self._backend.readers(READERS)
         self._engines = [engine, readers]
         self._readers = readers
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="determined-read")
-        self._writer = Writer(self._backend, engine)
+        self._writer = Writer(self._backend, engine, self._claim)
 
     def _prepare(self) -> Engine:
-        engine = self._backend.writer()
+        self._claim.take()
+        engine: Engine | None = None
         try:
+            engine = self._backend.writer()
             with files.action("store.migrate"), engine.begin() as conn:
+                self._backend.prepare(conn)
                 bring_up_to_date(conn)
-        except DBAPIError as error:
-            engine.dispose()
-            if "not a database" in str(error.orig) or "malformed" in str(error.orig):
-                raise CorruptState(f"the database {self._url} is damaged: {error.orig}") from error
-            raise StorageFailed(f"cannot open the database {self._url}: {error.orig}") from error
-        except BaseException:
-            engine.dispose()
+                self._claim.enter(conn)
+        except BaseException as error:
+            if engine is not None:
+                engine.dispose()
+            self._claim.release()
+            if isinstance(error, DBAPIError):
+                raise self._backend.unopened(error) from error
             raise
         return engine
 
@@ -91,11 +107,15 @@ class SqlStore:
         if writer is None or pool is None:
             return
         self._writer = self._pool = None
+        self._closing.set()
         writer.stop()
-        await asyncio.to_thread(writer.join)
+        if not await asyncio.to_thread(writer.join, self._backend.close_within_s):
+            self._backend.cut()
+            await asyncio.to_thread(writer.join)
         await asyncio.to_thread(pool.shutdown)
         for engine in reversed(self._engines):
             engine.dispose()
+        await asyncio.to_thread(self._claim.release)
 
     def write(self, unit: Sequence[Mutation], lane: int | None = None) -> asyncio.Future[None]:
         """See ``Store.write``."""
@@ -115,13 +135,17 @@ class SqlStore:
 
     async def _read(self, query: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         def run() -> R:
-            try:
-                with self._readers.connect() as conn:
-                    return query(conn, *args, **kwargs)
-            except DBAPIError as error:
-                raise StorageFailed(f"the database cannot be read: {error.orig}") from error
-            except (OverflowError, UnicodeError) as error:
-                raise InvalidInput(f"a value of the query is nothing that can be stored: {error}") from error
+            backoff = Backoff(self._closing)
+            while True:
+                try:
+                    with self._readers.connect() as conn:
+                        return query(conn, *args, **kwargs)
+                except (OverflowError, UnicodeError) as error:
+                    raise InvalidInput(f"a value of the query is nothing that can be stored: {error}") from error
+                except DBAPIError as error:
+                    # Connections of before are dead, which is found out one by one; a new one may be as good as ever.
+                    if not self._backend.is_lost(error) or backoff.wait():
+                        raise self._backend.unread(error) from error
 
         if self._pool is None:
             raise store_closed()
@@ -262,3 +286,13 @@ class SqlStore:
     async def log_fields(self, trial_id: TrialId) -> Mapping[str, Sequence[str]]:
         """The values that occur, for each list of ``LogFilter``."""
         return await self._read(select_trials.log_fields, trial_id)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, lost: asyncio.Future[str], why: str) -> None:
+    def tell() -> None:
+        if not lost.done():
+            lost.set_result(why)
+
+    # A loop that is closed has nobody left to tell.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(tell)

@@ -9,16 +9,15 @@ from __future__ import annotations
 import enum
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Dialect, Table, bindparam, column, delete, select, tuple_, update, values
-from sqlalchemy.dialects import postgresql, sqlite
 
 from determined.storage import codec, tables
+from determined.storage.shapes import SHAPES
 
 _VALUES: Final = re.compile(r"VALUES (\([^()]*\))")
-_INSERT: Final[Mapping[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _Build = Callable[[Any], Any]
 
 
@@ -61,6 +60,7 @@ class Statement:
         exact: bool = False,
     ) -> None:
         self.table: Final = table.name
+        self._columns: Final = table
         self.place: Final = next(Statement._made)
         self.rank: Final = rank
         self.repeat: Final = repeat
@@ -71,20 +71,23 @@ class Statement:
         self._names = tuple(names)
         self._texts: dict[str, tuple[str, str, str]] = {}
 
-    def text(self, dialect: Dialect, rows: int) -> str:
-        """SQL for this many rows, whose values follow each other, each row in the order of its columns."""
+    def call(self, dialect: Dialect, rows: Sequence[codec.Row]) -> tuple[str, Sequence[Any]]:
+        """SQL for these rows, and the values to bind to it."""
         if dialect.name not in self._texts:
             self._texts[dialect.name] = self._compile(dialect)
         before, row, behind = self._texts[dialect.name]
-        return f"{before}VALUES {', '.join([row] * rows)}{behind}"
+        every = ", ".join([row] * len(rows)) if row else ""
+        return f"{before}{every}{behind}", SHAPES[dialect.name].values(self._columns, self._names, rows)
 
     def _compile(self, dialect: Dialect) -> tuple[str, str, str]:
         kind: Any = type(dialect)
+        shape = SHAPES[dialect.name]
         by_position = dialect if dialect.positional else kind(paramstyle="format")
-        compiled: Any = self._build(_INSERT[dialect.name]).compile(dialect=by_position)
+        compiled: Any = self._build(shape.insert).compile(dialect=by_position)
         assert tuple(compiled.positiontup) == self._names, "values must come in the order of the names"
-        before, row, behind = _VALUES.split(str(compiled), maxsplit=1)
-        return before, row, behind
+        before, placeholders, behind = _VALUES.split(str(compiled), maxsplit=1)
+        source, row = shape.source(self._columns, self._names, placeholders)
+        return before + source, row, behind
 
 
 def _insert(table: Table, names: Sequence[str], key: int, repeat: Repeat = Repeat.EACH) -> Statement:

@@ -1,30 +1,36 @@
 """The only writer: a thread that takes every unit that is waiting, and commits them together.
 
 While one commit is on its way to the disk the next group gathers by itself, so there are no timers and no delays. When
-a group fails, it is taken back and its units are tried one by one, so that only the bad ones fail.
+a group fails, it is taken back and its units are tried one by one, so that only the bad ones fail. A database that went
+away is waited for; then the group is written again, unless it turns out that it was committed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from determined.errors import DeterminedError
+from determined.errors import DeterminedError, StorageFailed
 from determined.steps import step
 from determined.storage.backend import Backend
 from determined.storage.batch import RowsMissing
-from determined.storage.faults import lane_closed, missing, store_closed
+from determined.storage.claim import Claim, ClaimLost
+from determined.storage.faults import in_one_line, lane_closed, missing, store_closed
 from determined.storage.sql_apply import apply
 from determined.storage.transaction import Known, Transaction
+from determined.storage.waits import Backoff
 
+_LOG: Final = logging.getLogger(__name__)
+R = TypeVar("R")
 MAX_GROUP: Final = 512
 """Units in one commit."""
 
@@ -47,12 +53,22 @@ class _NoTransactionError(Exception):
     """The database lets nobody begin, e.g. because another program holds it."""
 
 
+class _UnknownOutcomeError(StorageFailed):
+    """The database is away, and nobody waits for it any more."""
+
+
+class _NotCommittedError(Exception):
+    """The database went away and is back; nothing of the transaction is in it."""
+
+
 class Writer:
     """Applies units in the order of ``submit``. All methods are called from one event loop."""
 
-    def __init__(self, backend: Backend, engine: Engine) -> None:
+    def __init__(self, backend: Backend, engine: Engine, claim: Claim) -> None:
         self._backend: Final = backend
         self._engine: Final = engine
+        self._claim: Final = claim
+        self._backoff: Final = Backoff()
         self._loop: Final = asyncio.get_running_loop()
         self._queue: Final[queue.SimpleQueue[_Unit | _Reopen | None]] = queue.SimpleQueue()
         self._known: Final = Known()
@@ -76,13 +92,15 @@ class Writer:
         self._queue.put(_Reopen(lane))
 
     def stop(self) -> None:
-        """Refuse units from now on; those that were submitted are still written."""
+        """Refuse units from now on; those that were submitted are still written, unless the database is away."""
         self._stopped = True
+        self._backoff.stop()
         self._queue.put(None)
 
-    def join(self) -> None:
-        """Wait for the thread. Blocks: not for the event loop."""
-        self._thread.join()
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Wait for the thread; whether it has ended. Blocks: not for the event loop."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         more = True
@@ -105,9 +123,10 @@ class Writer:
 
     def _apply(self, jobs: Sequence[_Unit | _Reopen]) -> list[tuple[asyncio.Future[None], _Result]]:
         try:
-            return self._apply_together(jobs)
-        except _NoTransactionError as error:
+            return self._until_answered(lambda: self._apply_together(jobs))
+        except (_NoTransactionError, _UnknownOutcomeError, ClaimLost) as error:
             # Trying each unit would wait for the lock each time.
+            self._known.forget()
             return self._refuse(jobs, error)
         except Exception:
             # Which unit it was, and what it means, comes out when they are tried one by one.
@@ -115,6 +134,13 @@ class Writer:
             return self._apply_singly(jobs)
         finally:
             self._known.trim()
+
+    def _until_answered(self, work: Callable[[], R]) -> R:
+        while True:
+            try:
+                return work()
+            except _NotCommittedError:
+                self._known.forget()
 
     def _apply_together(self, jobs: Sequence[_Unit | _Reopen]) -> list[tuple[asyncio.Future[None], _Result]]:
         closed = set(self._closed_lanes)
@@ -144,23 +170,55 @@ class Writer:
             except DBAPIError as error:
                 raise _NoTransactionError from error
             with begun:
+                self._claim.begin(self._connection)
                 yield Transaction(self._connection, self._known)
                 step("store.commit.before")
+            self._claim.committed()
             step("store.commit.after")
-        except BaseException:
+        except BaseException as error:
             # Whatever state it is in, the next transaction shall not find out.
-            self._disconnect()
-            raise
+            is_lost = self._backend.is_lost(error)
+            self._disconnect(is_lost)
+            if not is_lost:
+                raise
+            if not self._was_committed(error):
+                raise _NotCommittedError from error
+            step("store.commit.after")
 
-    def _disconnect(self) -> None:
+    def _was_committed(self, error: BaseException) -> bool:
+        """Wait until the database is back, and ask it what became of the newest transaction.
+
+        Raises:
+            _UnknownOutcomeError: it is not back yet, and we are to stop.
+            ClaimLost: others write now.
+        """
+        _LOG.warning("the database is away (%s); what is to be stored waits for it", in_one_line(error))
+        self._backoff.reset()
+        while not self._backoff.wait():
+            try:
+                self._connection = self._engine.connect()
+                with self._connection.begin():
+                    was_committed = self._claim.find_out(self._connection)
+            except Exception as again:
+                is_lost = self._backend.is_lost(again)
+                self._disconnect(is_lost)
+                if not is_lost:
+                    raise
+            else:
+                _LOG.warning("the database is back")
+                return was_committed
+        raise _UnknownOutcomeError("the database is away and the master stops; it is not known whether this was stored")
+
+    def _disconnect(self, is_lost: bool = False) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(DBAPIError):
+                if is_lost:
+                    # Nothing can be rolled back there.
+                    connection.invalidate()
                 connection.close()
 
-    def _refuse(
-        self, jobs: Sequence[_Unit | _Reopen], error: _NoTransactionError
-    ) -> list[tuple[asyncio.Future[None], _Result]]:
+    def _refuse(self, jobs: Sequence[_Unit | _Reopen], error: Exception) -> list[tuple[asyncio.Future[None], _Result]]:
         results: list[tuple[asyncio.Future[None], _Result]] = []
         for job in jobs:
             if isinstance(job, _Reopen):
@@ -189,12 +247,17 @@ class Writer:
 
     def _apply_one(self, unit: _Unit) -> DeterminedError | None:
         current: Any = None
-        try:
+
+        def work() -> None:
+            nonlocal current
             with self._transaction() as tx:
                 for current in unit.mutations:
                     apply(tx, current)
                     tx.batch.flush()
                 tx.finish()
+
+        try:
+            self._until_answered(work)
         except Exception as error:
             self._known.forget()
             return self._explain(error, current)

@@ -15,6 +15,11 @@ import psutil
 
 from determined.common.api.session import Session
 
+TEST_DB = os.environ.get("DET_TEST_DB", "sqlite")
+"""What masters in tests keep everything in, where the test does not say: "sqlite" or "postgres"."""
+SERVER_VARIABLE = "DET_TEST_POSTGRES"
+"""Names the server for tests on PostgreSQL."""
+
 WARM_START = {"true": True, "false": False}[os.environ.get("DET_TEST_WARM_START", "true")]
 """Whether trials of masters in tests start warm, where their configuration does not say."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +19,8 @@ from determined.storage import protocol as p
 from determined.storage.memory import MemoryStore
 from determined.storage.protocol import ExperimentFilter, LogFilter, Mutation, Order, Page, Store
 from determined.storage.sql import SqlStore
+from determined.testing.cluster import TEST_DB
+from determined.testing.postgres import empty_database, new_database
 from determined.testing.store_factories import (
     make_checkpoint,
     make_event,
@@ -126,6 +129,8 @@ reported: st.SearchStrategy[Mutation] = st.one_of(
     st.builds(_checkpoint, names, st.integers(1, 2), steps, st.sampled_from(CheckpointState)),
 )
 Unit = tuple[Sequence[Mutation], int | None, bool]
+Groups = Sequence[Sequence[Unit]]
+Played = tuple[list[Any], dict[str, Any]]
 
 BEGIN: list[Mutation] = [
     _experiment(1, "", "one"),
@@ -175,9 +180,24 @@ async def _everything(store: Store) -> dict[str, Any]:
     return found
 
 
-def _agree(groups: Sequence[Sequence[Unit]]) -> None:
+def _on_sqlite(groups: Groups) -> Played:
     with tempfile.TemporaryDirectory() as folder:
-        outcomes, stored = asyncio.run(_play(SqlStore(f"sqlite:///{folder}/store.db"), groups))
+        return asyncio.run(_play(SqlStore(f"sqlite:///{folder}/store.db"), groups))
+
+
+def _on_postgres(groups: Groups) -> Played:
+    empty_database(database())
+    return asyncio.run(_play(SqlStore(database()), groups))
+
+
+@functools.cache
+def database() -> str:
+    """One for all examples."""
+    return new_database()
+
+
+def _agree(play: Callable[[Groups], Played], groups: Groups) -> None:
+    outcomes, stored = play(groups)
     twin_outcomes, twin_stored = asyncio.run(_play(MemoryStore(), groups))
     assert outcomes == twin_outcomes
     for name, value in stored.items():
@@ -185,16 +205,34 @@ def _agree(groups: Sequence[Sequence[Unit]]) -> None:
 
 
 AGREEMENT = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Each makes a schema of its own there, which takes a quarter of a second.
+ON_POSTGRES = settings(AGREEMENT, max_examples=40 if TEST_DB == "postgres" else 10)
+anything = st.lists(st.lists(units, min_size=1, max_size=6), max_size=5)
+only_reports = st.lists(st.lists(st.lists(reported, min_size=1, max_size=3), max_size=8), max_size=4).map(
+    lambda groups: [[(unit, None, False) for unit in group] for group in groups]
+)
+"""Nothing but reports and checkpoints of two trials, nearly all of which are stored."""
 
 
 @AGREEMENT
-@given(st.lists(st.lists(units, min_size=1, max_size=6), max_size=5))
+@given(anything)
 def test_the_durable_store_and_its_twin_in_memory_agree(groups: list[list[Unit]]) -> None:
-    _agree(groups)
+    _agree(_on_sqlite, groups)
 
 
 @AGREEMENT
-@given(st.lists(st.lists(st.lists(reported, min_size=1, max_size=3), max_size=8), max_size=4))
-def test_they_agree_about_runs_that_go_back(groups: list[list[list[Mutation]]]) -> None:
-    """Nothing but reports and checkpoints of two trials, nearly all of which are stored."""
-    _agree([[(unit, None, False) for unit in group] for group in groups])
+@given(only_reports)
+def test_they_agree_about_runs_that_go_back(groups: list[list[Unit]]) -> None:
+    _agree(_on_sqlite, groups)
+
+
+@ON_POSTGRES
+@given(anything)
+def test_postgres_and_the_twin_in_memory_agree(groups: list[list[Unit]]) -> None:
+    _agree(_on_postgres, groups)
+
+
+@ON_POSTGRES
+@given(only_reports)
+def test_postgres_and_the_twin_agree_about_runs_that_go_back(groups: list[list[Unit]]) -> None:
+    _agree(_on_postgres, groups)
