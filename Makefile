@@ -71,9 +71,9 @@ test-compat: $(VENV)/.dev $(COMPAT_VENV)/.ok  ## the genuine client against our 
 	DET_GENUINE_PYTHON=$(CURDIR)/$(COMPAT_VENV)/bin/python $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/compat
 endif
 
-test-torch: $(VENV)/.dev  ## the PyTorch example; installs PyTorch first
+test-torch: $(VENV)/.dev  ## the PyTorch example and trials under torchrun; installs PyTorch first
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[torch]'
-	$(BIN)/python -m pytest tests/e2e/test_examples.py -k torch
+	$(BIN)/python -m pytest tests/e2e/test_examples.py tests/e2e/test_distributed.py tests/integration/test_launch_processes.py -k torch
 
 docs: $(VENV)/.dev  ## write the generated parts of the documentation
 	$(BIN)/python docs/generate.py

@@ -11,11 +11,13 @@ import contextlib
 import enum
 import hashlib
 import hmac
+import os
 import pickle
 import secrets
 import socket
 import struct
 import time
+import weakref
 from typing import Any
 
 from determined.core._errors import OutOfStep, PeerLost
@@ -52,6 +54,18 @@ def code(key: bytes, *parts: bytes) -> bytes:
     return made.digest()
 
 
+_links: weakref.WeakSet[Link] = weakref.WeakSet()
+
+
+def _leave_to_parent() -> None:
+    """A forked process, such as one that loads data, must not keep a connection open whose owner has died."""
+    for link in list(_links):
+        link.close()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
+
+
 class Link:
     """Frames to and from one other process.
 
@@ -65,6 +79,7 @@ class Link:
     def __init__(self, connection: socket.socket, peer: str, sending: bytes, receiving: bytes) -> None:
         self.connection = connection
         self.peer = peer
+        _links.add(self)
         self._keys = (sending, receiving)
         self._sent = self._received = 0
         if connection.family != getattr(socket, "AF_UNIX", None):

@@ -159,10 +159,13 @@ class LocalStorage(Storage):
         resources.pop(METADATA_FILE, None)
         with files.action("checkpoint.sync"):
             sync_tree(folder, resources)
+        self._complete(storage_id, folder, metadata)
+        return resources
+
+    def _complete(self, storage_id: str, folder: Path, metadata: Mapping[str, Any]) -> None:
         files.write_file(folder / METADATA_FILE, as_json(metadata), "checkpoint.metadata")
         files.sync(folder)
         files.move(folder, self.root / checked_storage_id(storage_id), "checkpoint")
-        return resources
 
     def abandon(self, folder: Path) -> None:
         """Remove the folder."""
@@ -185,9 +188,9 @@ class LocalStorage(Storage):
     def add_shard(self, storage_id: str, source: Path, names: Iterable[str], keep: bool) -> None:
         """Move or copy to a folder beside the checkpoints, which all processes fill, and wait for the disk."""
         folder = self._unfinished(storage_id)
-        files.make_folder(folder, "checkpoint.shards")
         wanted = list(names)
         with files.action("checkpoint.shard"):
+            folder.mkdir(parents=True, exist_ok=True)
             if keep:
                 copy_into(source, folder, wanted)
             else:
@@ -197,7 +200,9 @@ class LocalStorage(Storage):
     def publish_shards(self, storage_id: str, resources: Mapping[str, int], metadata: Mapping[str, Any]) -> None:
         """See that all is there, write the metadata, rename."""
         folder = self._unfinished(storage_id)
-        files.make_folder(folder, "checkpoint.shards")
+        with files.action("checkpoint.shards"):
+            # Nobody may have had a file.
+            folder.mkdir(parents=True, exist_ok=True)
         found = list_folder(folder)
         missing = sorted(name for name, size in resources.items() if found.get(name) != size)
         if missing:
@@ -205,7 +210,8 @@ class LocalStorage(Storage):
                 f"{', '.join(missing[:5])} of checkpoint {storage_id} did not arrive in {self.root} as written; a trial"
                 " on several machines needs a checkpoint_storage that all of them share"
             )
-        self.publish(storage_id, folder, metadata)
+        # Everyone has waited for the disk with its own.
+        self._complete(storage_id, folder, metadata)
 
     def abandon_shards(self, storage_id: str) -> None:
         """Remove the folder."""

@@ -11,9 +11,9 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from determined._info import TRIAL_TASK, ClusterInfo, get_cluster_info
+from determined._info import TRIAL_TASK, ClusterInfo, RendezvousInfo, get_cluster_info
 from determined.errors import DeterminedError, FailedPrecondition
-from determined.exec.rendezvous import rendezvous, write_once
+from determined.exec.rendezvous import rendezvous, write_info
 from determined.launchers.entrypoint import command, execute, python_words
 
 _HOOK = "startup-hook.sh"
@@ -93,8 +93,13 @@ def _pass_start_line(info: ClusterInfo) -> None:
     if not resources_id:
         raise FailedPrecondition("DET_RESOURCES_ID is not set; start trials through the master")
     answer = rendezvous(info.master_url, info.allocation_id, resources_id, info.session_token)
+    # Who has started this process may know its members before the master does; a single one tells nothing new.
+    is_news = len(answer["container_addrs"]) > 1
+    if is_news:
+        # A program that goes on in this process asks for it no second time.
+        info._rendezvous_info = RendezvousInfo(**answer)
     if folder := os.environ.get("DET_INFO_DIR"):
-        write_once(f"{folder}/rendezvous.json", answer)
+        write_info(f"{folder}/rendezvous.json", answer, replace=is_news)
 
 
 def _try_storage(info: ClusterInfo) -> None:

@@ -45,9 +45,9 @@ def rendezvous(master_url: str, allocation_id: str, resources_id: str, token: st
         ) from error
 
 
-def write_once(path: str, content: dict[str, Any]) -> None:
-    """Write JSON to ``path`` in one step, unless it is there already."""
-    if os.path.exists(path):  # noqa: PTH110
+def write_info(path: str, content: dict[str, Any], replace: bool) -> None:
+    """Write JSON to ``path`` in one step; what is there already stays, unless it is to be replaced."""
+    if not replace and os.path.exists(path):  # noqa: PTH110
         return
     temporary = f"{path}.{os.getpid()}"
     with open(temporary, "w", encoding="utf-8") as file:  # noqa: PTH123

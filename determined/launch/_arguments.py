@@ -18,7 +18,7 @@ def split(arguments: Sequence[str], module: str) -> tuple[list[str], list[str]]:
     Raises:
         InvalidInput: no command, no ``--``, or a trial class.
     """
-    if any(word == _TRIAL or word.startswith(f"{_TRIAL}=") for word in _before_end(arguments)):
+    if arguments and arguments[0] == _TRIAL:
         raise InvalidInput(no_trial_classes(module))
     if arguments and arguments[0].startswith("-"):
         if "--" not in arguments:
@@ -29,6 +29,8 @@ def split(arguments: Sequence[str], module: str) -> tuple[list[str], list[str]]:
         own, command = [], list(arguments)
     if not command:
         raise InvalidInput(f"{module}: no script was given, as in: python3 -m {module} -- python3 train.py")
+    if command[0] == _TRIAL:
+        raise InvalidInput(no_trial_classes(module))
     return own, ([sys.executable, *command] if command[0].endswith(".py") else command)
 
 
@@ -39,12 +41,3 @@ def no_trial_classes(module: str) -> str:
         " one; write the training as a script with determined.core, and start it with"
         " python3 -m determined.launch.torch_distributed -- python3 train.py"
     )
-
-
-def _before_end(arguments: Sequence[str]) -> list[str]:
-    words = list(arguments)
-    if words and words[0] in (_TRIAL,):
-        return words[:1]
-    if not words or not words[0].startswith("-"):
-        return []
-    return words[: words.index("--")] if "--" in words else words

@@ -12,7 +12,7 @@ import pytest
 
 from determined.common.api.session import Session
 from determined.testing.cluster import LocalMaster
-from tests.e2e.support import SCRIPTS, created, trials_of, until_logged, until_over
+from tests.e2e.support import MODEL, SCRIPTS, created, events_of, trials_of, until_logged, until_over
 
 TORCH = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs PyTorch: the extra [torch]")
 MULTI = "python3 -m determined.launch.multi -- python3 train.py"
@@ -26,7 +26,14 @@ def session(master: LocalMaster) -> Iterator[Session]:
         yield opened
 
 
-def submit(master: LocalMaster, folder: Path, entrypoint: str, restarts: int = 0, **hparams: Any) -> int:
+def submit(
+    master: LocalMaster,
+    scratch: Path,
+    entrypoint: str,
+    restarts: int = 0,
+    folder: Path = SCRIPTS / "distributed",
+    **hparams: Any,
+) -> int:
     config = {
         "name": "ranks",
         "entrypoint": entrypoint,
@@ -35,9 +42,9 @@ def submit(master: LocalMaster, folder: Path, entrypoint: str, restarts: int = 0
         "resources": {"slots_per_trial": 2},
         "max_restarts": restarts,
     }
-    path = folder / "ranks.yaml"
+    path = scratch / "ranks.yaml"
     path.write_text(json.dumps(config))
-    done = master.det("e", "create", str(path), str(SCRIPTS / "distributed"))
+    done = master.det("e", "create", str(path), str(folder))
     assert done.returncode == 0, done.stdout + done.stderr
     return created(done.stdout)
 
@@ -128,6 +135,35 @@ def test_a_killed_rank_ends_the_run_with_its_exit_code_and_counts_as_one_failure
     assert [text for _, text in told if text == "dying"] == ["dying"] * 2
     last = 3 if NODES in entrypoint else 1
     assert any(f"rank {last} has failed with exit code 137" in text for _, text in told), log_of(session, trial["id"])
+
+
+@pytest.mark.parametrize("rank", [-1, 0, 1])
+def test_hyperparameters_that_all_or_one_of_the_ranks_cannot_train_are_told_to_the_search(
+    master: LocalMaster, session: Session, tmp_path: Path, rank: int
+) -> None:
+    experiment = submit(master, tmp_path, MULTI, 1, invalid=rank)
+    assert until_over(session, experiment) == "STATE_COMPLETED"
+    reasons = [e["trialExitedEarly"]["exitedReason"] for e in events_of(master, experiment) if "trialExitedEarly" in e]
+    assert reasons == ["EXITED_REASON_INVALID_HP"]
+    assert [t["restarts"] for t in trials_of(session, experiment)] == [0]
+
+
+def test_a_plain_script_holds_several_slots_as_one_process(
+    master: LocalMaster, session: Session, tmp_path: Path
+) -> None:
+    experiment = submit(master, tmp_path, "python3 train.py", 0, folder=MODEL, x=0.5)
+    assert until_over(session, experiment) == "STATE_COMPLETED"
+    (trial,) = trials_of(session, experiment)
+    assert "hello from trial" in log_of(session, trial["id"])
+
+
+def test_ranks_without_a_context_are_told_how_to_make_one(
+    master: LocalMaster, session: Session, tmp_path: Path
+) -> None:
+    experiment = submit(master, tmp_path, MULTI, 0, folder=MODEL, x=0.5)
+    assert until_over(session, experiment) == "STATE_ERROR"
+    (trial,) = trials_of(session, experiment)
+    assert "DistributedContext.from_torch_distributed()" in log_of(session, trial["id"])
 
 
 def until_trials(session: Session, experiment: int) -> list[dict[str, Any]]:

@@ -103,6 +103,33 @@ def test_the_chief_hears_of_a_dead_worker_also_when_it_only_broadcasts() -> None
     assert chief.told[1].startswith("rank 1 is gone")
 
 
+def test_a_process_that_a_rank_has_forked_does_not_hide_its_death() -> None:
+    body = """
+context = meet()
+if context.rank == 1:
+    child = os.fork()
+    if not child:
+        os.close(1)
+        os.close(2)
+        signal.alarm(60)
+        signal.pause()
+context.allgather(None)
+child = context.allgather(child if context.rank else None)[1]
+if context.rank == 1:
+    os.kill(os.getpid(), signal.SIGKILL)
+try:
+    context.gather(None)
+except core.PeerLost as error:
+    # The child is there still.
+    os.kill(child, signal.SIGKILL)
+    tell(str(error))
+"""
+    chief, worker = run(body, 2)
+    assert worker.code == -9
+    assert chief.code == 0, chief.errors
+    assert chief.told[0].startswith("rank 1 is gone")
+
+
 def test_calls_out_of_step_are_an_error_that_names_both() -> None:
     body = """
 context = meet()

@@ -19,6 +19,7 @@ UNSEEN = {
     "syncs the folder with the first sync of its log",
     ("deterministic", "folder of make_folder in _write_method"): "making the next folder beside it syncs the name too",
     ("checkpoints", "folder of make_folder in begin"): "the home of unfinished checkpoints, which leave it",
+    ("shards", "folder of make_folder in begin"): "the home of unfinished checkpoints, which leave it",
 }
 """Syncs without which these workloads lose nothing, and why."""
 

@@ -164,6 +164,7 @@ CHECKS: Mapping[str, Callable[[Path, int], None]] = {
     "runner": check_runner,
     "deterministic": check_deterministic,
     "checkpoints": check_checkpoints,
+    "shards": check_checkpoints,
     "small_files": check_small_files,
     "run_end": check_run_end,
 }
@@ -237,9 +238,15 @@ SITES = {
         "folder of make_folder in make_folder",
         "file of sync_tree in publish",
         "folder of sync_tree in publish",
-        "file of write_file in publish",
-        "folder of publish",
-        "folder of move in publish",
+        "file of write_file in _complete",
+        "folder of _complete in publish",
+        "folder of move in _complete",
+    ],
+    "shards": [
+        "file of sync_tree in add_shard",
+        "folder of sync_tree in add_shard",
+        "file of write_file in _complete",
+        "folder of _complete in publish_shards",
     ],
     "small_files": [
         "folder of make_folder",

@@ -166,6 +166,25 @@ def checkpoints(folder: Path, log: Log) -> None:
         log.ack(number)
 
 
+def shards(folder: Path, log: Log) -> None:
+    """Checkpoints of two ranks: what one has moved, and what the other has copied."""
+    storage = LocalStorage(folder / "checkpoints", owner="trial")
+    for number in range(1, 4):
+        name = str(uuid.UUID(int=number))
+        first, second = storage.begin_shard(name, 0), storage.begin_shard(name, 1)
+        (first / "weights").mkdir()
+        (first / "weights" / "large").write_bytes(bytes([number]) * 3000)
+        (second / "small").write_text(str(number))
+        storage.add_shard(name, first, ["weights/", "weights/large"], keep=False)
+        storage.add_shard(name, second, ["small"], keep=True)
+        storage.publish_shards(
+            name, {"weights/": 0, "weights/large": 3000, "small": len(str(number))}, {"steps_completed": number}
+        )
+        storage.abandon(first)
+        storage.abandon(second)
+        log.ack(number)
+
+
 def small_files(folder: Path, log: Log) -> None:
     """Secrets, logins and the like: made with their folders, and replaced."""
     home = folder / "a" / "b"
@@ -185,7 +204,7 @@ def run_end(folder: Path, log: Log) -> None:
 
 
 WORKLOADS: Mapping[str, Callable[[Path, Log], None]] = {
-    work.__name__: work for work in (store, runner, deterministic, checkpoints, small_files, run_end)
+    work.__name__: work for work in (store, runner, deterministic, checkpoints, shards, small_files, run_end)
 }
 
 

@@ -1,7 +1,7 @@
 """Several ranks train one small model in step, with PyTorch or by hand, and store it in shards.
 
 Hyperparameters: ``torch`` chooses; ``pause_at`` waits there for the signal to stop, unless resumed; ``die_at`` kills
-the last rank there.
+the last rank there; ``invalid`` tells which rank cannot train, or -1 for all.
 """
 
 import json
@@ -62,6 +62,8 @@ def main() -> None:
     distributed = core.DistributedContext.from_torch_distributed()
     with core.init(distributed=distributed) as context:
         rank = distributed.rank
+        if hparams.get("invalid") in (rank, -1):
+            raise det.InvalidHP("these cannot be trained")
         model = ByTorch(distributed) if hparams.get("torch") else ByHand(distributed)
         steps = 0
 

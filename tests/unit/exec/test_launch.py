@@ -132,6 +132,21 @@ def test_the_entrypoint_takes_the_place_of_the_process(run: Run, line: StartLine
     assert [p.name for p in run.storage.rglob("*")] == [".partial"]
 
 
+@pytest.mark.parametrize("members", [1, 2])
+def test_members_that_the_master_names_count_and_a_single_one_tells_nothing_new(
+    run: Run, line: StartLine, members: int
+) -> None:
+    """A launcher that has started several members may know their addresses where the master does not."""
+    known = {"container_addrs": ["10.0.0.1", "10.0.0.9"], "container_rank": 0, "container_slot_counts": [1, 1]}
+    (run.info / "rendezvous.json").write_text(json.dumps(known))
+    told = {"addresses": ["10.0.0.1", "10.0.0.2"][:members], "rank": members - 1, "slots": [4, 4][:members]}
+    line.answers.append((200, {"rendezvousInfo": told}))
+    show = "import determined as det; i = det.get_cluster_info(); print(i.container_addrs, i.container_rank)"
+    done = run.launch("python", "-c", show)
+    addresses, rank = (told["addresses"], 1) if members == 2 else (known["container_addrs"], 0)
+    assert done.stdout.splitlines() == [f"{addresses} {rank}"], done.stderr
+
+
 def test_shell_text_lists_and_the_configuration_all_work(run: Run) -> None:
     assert run.launch("python show.py 'a b' | cut -d' ' -f2-; exit 3").returncode == 3
     assert run.launch("python", "show.py", "a  b").stdout.endswith("a  b\n")
