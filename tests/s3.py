@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
+import threading
 import uuid
 from pathlib import Path
 from types import TracebackType
@@ -32,29 +34,50 @@ class S3Server:
         assert self._process.stdout is not None
         port, self.key, self.secret = self._process.stdout.readline().split()
         self.url = f"http://127.0.0.1:{port}"
+        self._seen: list[str] = []
+        self._news = threading.Condition()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         return self
+
+    def _listen(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            with self._news:
+                self._seen.append(line.strip())
+                self._news.notify_all()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.kill()
-        self._process.communicate()
+        self._listener.join()
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            assert pipe is not None
+            pipe.close()
+        self._process.wait()
 
-    def tell(self, order: str) -> str:
-        """Give an order, see the script; returns its answer once it is obeyed."""
+    def tell(self, order: str) -> None:
+        """Give an order, see the script; returns once it is obeyed."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(order + "\n")
         self._process.stdin.flush()
-        return self._process.stdout.readline().strip()
+        assert self._process.stdout.readline().split() == order.split()[:1]
 
-    def until_held(self) -> str:
-        """Wait until a request is held; returns its line."""
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
-            if line.startswith("held "):
-                return line.removeprefix("held ").strip()
-        raise AssertionError("the server ended")
+    def mark(self) -> int:
+        """How many requests there were until now."""
+        return len(self._seen)
+
+    def until(self, *parts: str, times: int = 1, since: int = 0) -> list[str]:
+        """Wait until so many requests since the mark have all these parts in their lines; returns the lines."""
+
+        def found() -> list[str]:
+            return [line for line in self._seen[since:] if all(part in line for part in parts)]
+
+        with self._news:
+            assert self._news.wait_for(lambda: len(found()) >= times, timeout=60), self._seen[since:]
+        return found()
 
     def section(self, **more: Any) -> dict[str, Any]:
         """A ``checkpoint_storage`` section for a bucket that is made now."""
@@ -72,6 +95,10 @@ class S3Server:
 
     def files(self) -> Any:
         """The server as a file system that remembers nothing."""
+        return self._files
+
+    @functools.cached_property
+    def _files(self) -> Any:
         import fsspec
 
         options = {"key": self.key, "secret": self.secret, "client_kwargs": {"endpoint_url": self.url}}

@@ -1,9 +1,10 @@
 """A server that speaks S3's protocol, moto's, with orders on standard input; each is answered on standard output.
 
 ``away``: stop listening. ``back``: listen again on the same port, with everything still there. ``busy N``: answer the
-next N requests with 503. ``hold N``: let N more objects be written, and let those after them wait for ever; without a
-number, no more. ``requests``: how many there were. The end of standard input ends the process. With ``users`` as an
-argument, only the keys that are printed at the beginning may do anything.
+next N requests with 503. ``hold METHOD N``: let N more requests of that method pass, and let those after them wait for
+ever; notes of unfinished uploads do not count. ``free``: hold no more. The end of standard input ends the process. With
+``users`` as an argument, only the keys that are printed at the beginning may do anything. Every request is told on
+standard error: ``held`` or ``done``, its method, path and query.
 """
 
 import os
@@ -34,29 +35,25 @@ class Front:
         self.app = DomainDispatcherApplication(create_backend_app)
         self.lock = threading.Lock()
         self.busy = 0
-        self.left = None
-        self.requests = []
+        self.method, self.left = "", 0
 
     def __call__(self, environ, start_response):
-        line = environ["REQUEST_METHOD"] + " " + environ["PATH_INFO"]
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        line = f"{method} {path}?{environ['QUERY_STRING']}"
         with self.lock:
-            self.requests.append(line)
             busy, self.busy = self.busy > 0, max(self.busy - 1, 0)
-            held = False
-            if (
-                self.left is not None
-                and environ["REQUEST_METHOD"] == "PUT"
-                and "/.partial/" not in environ["PATH_INFO"]
-            ):
-                self.left -= 1
-                held = self.left < 0
+            counts = method == self.method and "/.partial/" not in path
+            self.left -= counts
+            held = counts and self.left < 0
         if busy:
             start_response("503 Slow Down", [("Content-Type", "application/xml"), ("Content-Length", str(len(BUSY)))])
             return [BUSY]
         if held:
             print("held", line, file=sys.stderr, flush=True)
             threading.Event().wait()
-        return self.app(environ, start_response)
+        answer = self.app(environ, start_response)
+        print("done", line, file=sys.stderr, flush=True)
+        return answer
 
 
 class Server:
@@ -92,16 +89,18 @@ def main() -> None:
     keys = make_user(f"http://127.0.0.1:{server.port}") if "users" in sys.argv else "any any"
     print(server.port, keys, flush=True)
     for line in sys.stdin:
-        order, _, number = line.strip().partition(" ")
+        order, *words = line.split()
         if order == "away":
             server.stop()
         elif order == "back":
             server.start()
         elif order == "busy":
-            front.busy = int(number)
+            front.busy = int(words[0])
         elif order == "hold":
-            front.left = int(number) if number else None
-        print(len(front.requests) if order == "requests" else order, flush=True)
+            front.method, front.left = words[0], int(words[1])
+        elif order == "free":
+            front.method = ""
+        print(order, flush=True)
 
 
 main()

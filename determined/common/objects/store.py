@@ -59,7 +59,7 @@ class ObjectStore:
         import fsspec
 
         # Names that this process remembers are no proof of what is there.
-        options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True, **self.place.options}
+        options: dict[str, Any] = {"use_listings_cache": False, **self.place.options}
         if protocol == "s3":
             # It is tried again here, and told; botocore would be silent about it for long.
             options["config_kwargs"] = {"retries": {"mode": "standard", "total_max_attempts": 2}}

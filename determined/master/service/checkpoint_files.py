@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 from determined import files
 from determined.common.objects.checkpoints import ObjectCheckpoints
-from determined.common.objects.place import place_of
+from determined.common.objects.place import Place, place_of
 from determined.common.objects.store import ObjectStore
 from determined.errors import InvalidInput
 
@@ -87,4 +89,12 @@ def _checked(checkpoint: str) -> str:
 
 
 def _objects(storage: Mapping[str, Any], owner: str = "master") -> ObjectCheckpoints:
-    return ObjectCheckpoints(ObjectStore(place_of(storage), PATIENCE_S), owner)
+    place = place_of(storage)
+    store = _open(place.protocol, place.root, json.dumps(place.options, sort_keys=True))
+    return ObjectCheckpoints(store.patient(PATIENCE_S), owner)
+
+
+@functools.lru_cache(maxsize=16)
+def _open(protocol: str, root: str, options: str) -> ObjectStore:
+    """Kept, since the libraries of object stores take a good part of a second to open one."""
+    return ObjectStore(Place(protocol, root, json.loads(options)), PATIENCE_S)
