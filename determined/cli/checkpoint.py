@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from determined.cli import render
 from determined.cli.call import Call, yes_or_no
 from determined.cli.commands import Command
 from determined.cli.options import JSON, QUIET, YES, option
+from determined.cli.transfer import progress
 from determined.common.api.session import segment
 from determined.common.terminal import visible
 
 if TYPE_CHECKING:
     from determined.experimental.checkpoint import Checkpoint
+    from determined.experimental.download import DownloadMode
 
 
 def describe(call: Call) -> None:
@@ -34,8 +37,7 @@ def download(call: Call) -> None:
     from determined.experimental.download import DownloadMode
 
     checkpoint = get_checkpoint(call.session, call.args.uuid)
-    path = checkpoint.download(call.args.output_dir, DownloadMode(call.args.mode))
-    show(checkpoint, path, call.args.quiet)
+    fetch(checkpoint, call.args.output_dir, call.args.quiet, DownloadMode(call.args.mode))
 
 
 def delete(call: Call) -> None:
@@ -46,6 +48,15 @@ def delete(call: Call) -> None:
         return
     call.session.delete("/api/v1/checkpoints", json={"checkpointUuids": uuids})
     print(f"Deletion of checkpoints {visible(','.join(uuids))} is in progress")
+
+
+def fetch(checkpoint: Checkpoint, folder: str | Path | None, quiet: bool, mode: DownloadMode | None = None) -> None:
+    """Download a checkpoint while showing how far that is, and say where it is."""
+    from determined.experimental.download import DownloadMode
+
+    with progress(quiet) as tell:
+        path = checkpoint.download(folder, mode or DownloadMode.AUTO, progress=tell)
+    show(checkpoint, path, quiet)
 
 
 def show(checkpoint: Checkpoint, path: str, quiet: bool) -> None:

@@ -94,12 +94,12 @@ def download_model_def(call: Call) -> None:
 
 def download(call: Call) -> None:
     """Download the checkpoints of the best trials."""
-    from determined.cli.checkpoint import show
+    from determined.cli.checkpoint import fetch
     from determined.experimental.experiment import ExperimentReference
 
     experiment = ExperimentReference(call.args.experiment_id, call.session)
     for checkpoint in experiment.top_n_checkpoints(call.args.top_n, call.args.sort_by, call.args.smaller_is_better):
-        show(checkpoint, checkpoint.download(Path(call.args.output_dir, checkpoint.uuid)), call.args.quiet)
+        fetch(checkpoint, Path(call.args.output_dir, checkpoint.uuid), call.args.quiet)
 
 
 def logs(call: Call) -> None:

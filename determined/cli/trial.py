@@ -87,7 +87,7 @@ def kill(call: Call) -> None:
 
 def download(call: Call) -> None:
     """Download one checkpoint of a trial."""
-    from determined.cli.checkpoint import show
+    from determined.cli.checkpoint import fetch
     from determined.experimental.trial import TrialReference
 
     args = call.args
@@ -98,7 +98,7 @@ def download(call: Call) -> None:
         sort_by=args.sort_by,
         smaller_is_better=args.smaller_is_better,
     )
-    show(checkpoint, checkpoint.download(args.output_dir), args.quiet)
+    fetch(checkpoint, args.output_dir, args.quiet)
 
 
 _WHICH = one_of(

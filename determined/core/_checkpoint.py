@@ -99,6 +99,7 @@ class CheckpointContext:
         resources = select(resources, selector)
         self._storage.upload(storage_id, source, resources, kept)
         self._report(storage_id, resources, kept)
+        self._storage.confirm(storage_id)
         return storage_id
 
     def download(
@@ -161,6 +162,7 @@ class CheckpointContext:
             self._storage.abandon(folder)
             raise
         self._report(storage_id, resources, kept)
+        self._storage.confirm(storage_id)
 
     @contextlib.contextmanager
     def restore_path(

@@ -18,7 +18,7 @@ from determined.core._distributed import DistributedContext, DummyDistributedCon
 from determined.core._preempt import DummyPreemptContext, PreemptContext, PreemptMode
 from determined.core._searcher import DummySearcherContext, SearcherContext, configured_unit
 from determined.core._storage import Storage
-from determined.core._storage_config import default_storage, storage_from_argument, storage_from_config
+from determined.core._storage_config import default_storage, storage_from_argument, storage_of_run
 from determined.core._tensorboard import Mirror, TensorboardFiles, TensorboardMode, tensorboard_prefix
 from determined.core._train import DummyTrainContext, EarlyExitReason, TrainContext
 from determined.errors import InvalidHP, InvalidInput
@@ -198,7 +198,7 @@ def _trial_context(
     if trial._debug:
         logging.getLogger("determined").setLevel(logging.DEBUG)
     master = Master(info.master_url, info.session_token, background=Background() if background_reports else None)
-    configured = storage_from_config(trial._config.get("checkpoint_storage"), owner=info.task_id)
+    configured = storage_of_run(info)
     prefix = tensorboard_prefix(info.cluster_id, trial.experiment_id, trial.trial_id)
     files = TensorboardFiles(configured, prefix)
     mirror = Mirror(files) if tensorboard is TensorboardMode.AUTO else None

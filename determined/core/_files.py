@@ -9,45 +9,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from determined.common.objects.names import METADATA_FILE, checked_relative, checked_storage_id
 from determined.errors import InvalidInput, NotFound
 from determined.files import sync
 
-METADATA_FILE = "metadata.json"
+__all__ = [
+    "METADATA_FILE",
+    "Selector",
+    "as_json",
+    "checked_relative",
+    "checked_storage_id",
+    "copy_into",
+    "list_folder",
+    "select",
+    "sync_tree",
+]
 
 Selector = Callable[[str], bool]
 """Says whether a path, relative to the checkpoint and with "/" at the end of folders, is wanted."""
-
-_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
-_LONGEST_NAME = 200
-
-
-def checked_storage_id(storage_id: Any) -> str:
-    """The name of a checkpoint, which must be one plain path component.
-
-    Raises:
-        InvalidInput: empty, too long, starting with a dot, or holding anything but letters, digits, ``.``,
-            ``_`` and ``-``.
-    """
-    name = storage_id
-    if (
-        not isinstance(name, str)
-        or not 0 < len(name) <= _LONGEST_NAME
-        or name.startswith(".")
-        or not _NAME_CHARACTERS.issuperset(name)
-    ):
-        raise InvalidInput(f"{str(name)[:80]!r} is no checkpoint name; give the uuid that upload or store_path gave")
-    return name
-
-
-def checked_relative(name: str) -> str:
-    """A path that stays inside the folder it is joined to.
-
-    Raises:
-        InvalidInput: absolute, with ``..`` or with a NUL character.
-    """
-    if not name or name.startswith("/") or ".." in name.split("/") or "\0" in name:
-        raise InvalidInput(f"{name[:200]!r} leads out of the checkpoint; only paths inside it are allowed")
-    return name
 
 
 def list_folder(root: str | os.PathLike[str]) -> dict[str, int]:

@@ -1,74 +1,63 @@
-"""Checkpoints in an object store, through fsspec.
+"""Checkpoints in an object store: written to a temporary folder, uploaded, and only then told to the master.
 
-There is no rename there: the files go up first and ``metadata.json`` last, and the master learns of the checkpoint
-after that. Empty folders do not exist in an object store and are not kept.
+Empty folders do not exist in an object store and are not kept.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import json
 import logging
 import os
-import posixpath
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from determined.common.objects.checkpoints import ObjectCheckpoints
+from determined.common.objects.place import Place
+from determined.common.objects.store import PATIENCE_S, ObjectStore
 from determined.core._files import (
     METADATA_FILE,
     Selector,
+    as_json,
     checked_relative,
     checked_storage_id,
     list_folder,
     select,
 )
 from determined.core._storage import Storage
-from determined.errors import InvalidInput, NotFound, StorageFailed
+from determined.errors import DeterminedError, NotFound, StorageFailed
 
 logger = logging.getLogger("determined.core")
 
-_PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
+_PROBE_PATIENCE_S = 60.0
+_CONFIRM_PATIENCE_S = 10.0
 
 
 class RemoteStorage(Storage):
     """Checkpoints under one prefix of an object store.
 
     Args:
-        protocol: the scheme as fsspec names it, such as ``s3`` or ``gs``.
-        root: bucket and prefix, without a scheme.
-        options: given to the fsspec file system as they are.
+        place: where.
+        owner: names the task whose unfinished checkpoints ``discard_partial`` may remove; path components.
+        patience_s: how long a store that does not answer is tried again, in seconds.
     """
 
-    def __init__(self, protocol: str, root: str, options: Mapping[str, Any] | None = None) -> None:
-        self._protocol = protocol
-        self._root = root.rstrip("/")
-        self._options = dict(options or {})
+    def __init__(self, place: Place, owner: str = "local/local", patience_s: float = PATIENCE_S) -> None:
+        self._store = ObjectStore(place, patience_s)
+        self._owner = owner
+        self._patience_s = patience_s
+        self._checkpoints = ObjectCheckpoints(self._store, owner)
+        self._scratch = f"checkpoint-{owner.replace('/', '_')}--"
 
     def __repr__(self) -> str:
-        return f"{self._protocol}://{self._root}"
-
-    @functools.cached_property
-    def _files(self) -> Any:
-        import fsspec
-
-        try:
-            return fsspec.filesystem(self._protocol, **self._options)
-        except ImportError as error:
-            package = _PACKAGES.get(self._protocol, "the package that fsspec names")
-            raise InvalidInput(f"{self!r} needs {package}, which is not installed: pip install {package}") from error
-        except ValueError as error:
-            raise InvalidInput(f"{self!r} cannot be opened ({error}); use a path, s3:// or gs://") from error
-
-    def _place(self, storage_id: str) -> str:
-        return f"{self._root}/{checked_storage_id(storage_id)}"
+        return repr(self._store)
 
     def begin(self, storage_id: str) -> Path:
-        """A temporary folder."""
-        return Path(tempfile.mkdtemp(prefix=f"checkpoint-{checked_storage_id(storage_id)}-"))
+        """A temporary folder of this host."""
+        return Path(tempfile.mkdtemp(prefix=f"{self._scratch}{checked_storage_id(storage_id)}-"))
 
     def publish(self, storage_id: str, folder: Path, metadata: Mapping[str, Any]) -> dict[str, int]:
         """Upload the folder, then remove it."""
@@ -80,23 +69,19 @@ class RemoteStorage(Storage):
 
     def abandon(self, folder: Path) -> None:
         """Remove the temporary folder."""
-        import shutil
-
         shutil.rmtree(folder, ignore_errors=True)
 
     def upload(self, storage_id: str, source: Path, names: Iterable[str], metadata: Mapping[str, Any]) -> None:
-        """Upload the files, the metadata last; on failure take back what went up."""
-        place = self._place(storage_id)
+        """Upload the files, several at a time, the metadata last; on failure take back what went up."""
         files = [checked_relative(name) for name in names if not name.endswith("/")]
+        self._checkpoints.upload(checked_storage_id(storage_id), source, files, as_json(metadata))
+
+    def confirm(self, storage_id: str) -> None:
+        """Drop the note that the upload was begun; if that fails, the master does it at the end of the experiment."""
         try:
-            if files:
-                self._files.put([str(source / name) for name in files], [f"{place}/{name}" for name in files])
-            text = json.dumps(metadata, indent=2, allow_nan=False)
-            self._files.pipe_file(f"{place}/{METADATA_FILE}", text.encode())
-        except BaseException:
-            with contextlib.suppress(Exception):
-                self._files.rm(place, recursive=True)
-            raise
+            ObjectCheckpoints(self._store.patient(_CONFIRM_PATIENCE_S), self._owner).confirm(storage_id)
+        except DeterminedError as error:
+            logger.warning("checkpoint %s is stored, but the note of its upload stays for now (%s)", storage_id, error)
 
     def begin_shard(self, storage_id: str, rank: int) -> Path:
         """A temporary folder."""
@@ -125,32 +110,13 @@ class RemoteStorage(Storage):
         return self._list(self._place(storage_id), storage_id)
 
     def download(self, storage_id: str, target: Path, selector: Selector | None = None) -> None:
-        """Download the wanted files."""
-        place = self._place(storage_id)
-        wanted = select(self._list(place, storage_id), selector)
-        target.mkdir(parents=True, exist_ok=True)
-        for name in wanted:
-            folder = target / (name if name.endswith("/") else posixpath.dirname(name))
-            folder.mkdir(parents=True, exist_ok=True)
-        files = [name for name in wanted if not name.endswith("/")]
-        if files:
-            self._files.get([f"{place}/{name}" for name in files], [str(target / name) for name in files])
-
-    def _list(self, place: str, storage_id: str) -> dict[str, int]:
-        self._files.invalidate_cache()
-        found = self._files.find(place, detail=True)
-        if not found:
-            raise NotFound(f"there is no checkpoint {storage_id} in {self!r}; see `det checkpoint describe`")
-        start = len(self._files._strip_protocol(place).strip("/")) + 1
-        resources: dict[str, int] = {}
-        for path, entry in sorted(found.items()):
-            name = checked_relative(path.strip("/")[start:])
-            for count in range(1, name.count("/") + 1):
-                resources["/".join(name.split("/")[:count]) + "/"] = 0
-            # Other clients mark a folder by an empty object.
-            is_folder = entry.get("type") == "directory" or path.endswith("/")
-            resources[name + "/" if is_folder else name] = 0 if is_folder else int(entry.get("size") or 0)
-        return resources
+        """Download the wanted files, several at a time."""
+        found = self._checkpoints.sizes(storage_id)
+        if METADATA_FILE not in found:
+            raise NotFound(
+                f"checkpoint {storage_id} in {self!r} is not whole: it has no {METADATA_FILE}, which is uploaded last"
+            )
+        self._store.download(storage_id, select(found, selector), target)
 
     @contextlib.contextmanager
     def open(self, storage_id: str, selector: Selector | None = None) -> Iterator[Path]:
@@ -163,25 +129,28 @@ class RemoteStorage(Storage):
             self.abandon(folder)
 
     def delete(self, storage_id: str) -> None:
-        """Delete the objects."""
-        try:
-            self._files.rm(self._place(storage_id), recursive=True)
-        except FileNotFoundError:
-            logger.info("checkpoint %s is not in %r; nothing to delete", storage_id, self)
+        """Delete the objects, first that which makes them a checkpoint."""
+        self._checkpoints.remove([storage_id])
 
     def put(self, source: Path, name: str) -> None:
         """Upload one file."""
-        self._files.put_file(str(source), f"{self._root}/{checked_relative(name)}")
+        self._store.write_file(source, checked_relative(name))
 
     def probe(self) -> None:
         """Try one small object."""
-        name = f"{self._root}/probe-{os.getpid()}-{uuid.uuid4()}"
-        self._files.pipe_file(name, name.encode())
+        store, name = (
+            self._store.patient(min(self._patience_s, _PROBE_PATIENCE_S)),
+            f"probe-{os.getpid()}-{uuid.uuid4()}",
+        )
+        store.write(name, name.encode())
         try:
-            if self._files.cat_file(name) != name.encode():
+            if store.read(name) != name.encode():
                 raise StorageFailed(f"{self!r} gave back other bytes than were written; check the bucket")
         finally:
-            self._files.rm_file(name)
+            store.remove(name)
 
     def discard_partial(self) -> None:
-        """Do nothing: unfinished checkpoints lie in temporary folders of the host."""
+        """Remove the owner's unfinished uploads, and what its runs left in temporary folders of this host."""
+        for folder in Path(tempfile.gettempdir()).glob(f"{self._scratch}*"):
+            self.abandon(folder)
+        self._checkpoints.discard_unfinished()

@@ -125,6 +125,9 @@ class Storage(abc.ABC):
     def probe(self) -> None:
         """Write, read and remove a small file; whatever goes wrong is raised."""
 
+    def confirm(self, storage_id: str) -> None:  # noqa: B027 - most storages have nothing to do
+        """The master knows the checkpoint now, so that it is no leftover of its run. Never fails."""
+
     @abc.abstractmethod
     def discard_partial(self) -> None:
         """Remove what earlier runs of the same owner began and never published."""

@@ -10,18 +10,33 @@ from typing import TYPE_CHECKING, Any
 from determined.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from determined._info import ClusterInfo
+    from determined.common.objects.place import Place
     from determined.core._storage import Storage
 
 _DEFAULT_FOLDER = "determined"
-_KINDS = "shared_fs, s3, gcs"
+_OBJECT_STORES = ("s3", "gcs", "azure")
+_KINDS = ", ".join(("shared_fs", *_OBJECT_STORES))
+_OFF_CLUSTER = "local"
 
 
-def storage_from_config(config: Any, owner: str = "local") -> Storage:
+def storage_of_run(info: ClusterInfo) -> Storage:
+    """The storage that the configuration of a run's experiment names.
+
+    Raises:
+        InvalidInput: an unknown type, or a field that is missing or wrong.
+    """
+    experiment = f"{info.cluster_id}/{info.trial.experiment_id}"
+    return storage_from_config(info.trial._config.get("checkpoint_storage"), info.task_id, experiment)
+
+
+def storage_from_config(config: Any, owner: str = _OFF_CLUSTER, experiment: str = _OFF_CLUSTER) -> Storage:
     """The storage that a ``checkpoint_storage`` section describes.
 
     Args:
         config: the section, as a dictionary.
         owner: the task that unfinished checkpoints belong to.
+        experiment: its cluster and experiment; several clusters may share one bucket.
     Raises:
         InvalidInput: an unknown type, or a field that is missing or wrong.
     """
@@ -32,10 +47,10 @@ def storage_from_config(config: Any, owner: str = "local") -> Storage:
         from determined.core._storage import LocalStorage
 
         return LocalStorage(shared_fs_root(config), owner)
-    if kind == "s3":
-        return _s3(config)
-    if kind == "gcs":
-        return _remote("gs", _bucket_root(config), {})
+    if kind in _OBJECT_STORES:
+        from determined.common.objects.place import place_of
+
+        return _remote(place_of(config), f"{experiment}/{owner}")
     raise InvalidInput(f"checkpoint_storage.type is {kind!r}; this version knows {_KINDS}")
 
 
@@ -58,7 +73,7 @@ def storage_from_argument(argument: str | os.PathLike[str] | Mapping[str, Any] |
 
 
 def storage_from_text(text: str) -> Storage:
-    """The storage at a path, or at a URI such as ``file:///data/ckpts``, ``s3://bucket/prefix``, ``gs://bucket``.
+    """The storage at a path, or at a URI such as ``file:///data/ckpts``, ``s3://bucket/prefix``, ``gs://bucket`` or ``abfs://container``.
 
     Raises:
         InvalidInput: empty, or a URI with a query, a host where none belongs, or no bucket.
@@ -76,7 +91,9 @@ def storage_from_text(text: str) -> Storage:
         if not rest.startswith("/"):
             raise InvalidInput(f"checkpoint_storage is {text!r}; a file URI has no host: file:///absolute/path")
         return LocalStorage(rest)
-    return _remote(scheme.lower(), rest, {})
+    from determined.common.objects.place import Place
+
+    return _remote(Place(scheme.lower(), rest.strip("/")), f"{_OFF_CLUSTER}/{_OFF_CLUSTER}")
 
 
 def default_storage() -> Storage:
@@ -104,27 +121,7 @@ def shared_fs_root(config: Mapping[str, Any]) -> str:
     return full
 
 
-def _s3(config: Mapping[str, Any]) -> Storage:
-    options: dict[str, Any] = {}
-    if config.get("access_key"):
-        options["key"] = config["access_key"]
-    if config.get("secret_key"):
-        options["secret"] = config["secret_key"]
-    if config.get("endpoint_url"):
-        options["client_kwargs"] = {"endpoint_url": config["endpoint_url"]}
-    return _remote("s3", _bucket_root(config), options)
-
-
-def _bucket_root(config: Mapping[str, Any]) -> str:
-    bucket, prefix = config.get("bucket"), config.get("prefix") or ""
-    if not isinstance(bucket, str) or not bucket.strip("/"):
-        raise InvalidInput(f"checkpoint_storage.bucket is {bucket!r}; give the name of the bucket")
-    if not isinstance(prefix, str) or ".." in prefix.split("/"):
-        raise InvalidInput(f"checkpoint_storage.prefix is {prefix!r}; give a path without '..'")
-    return posixpath.join(bucket.strip("/"), prefix.strip("/")).rstrip("/")
-
-
-def _remote(protocol: str, root: str, options: Mapping[str, Any]) -> Storage:
+def _remote(place: Place, owner: str) -> Storage:
     from determined.core._remote_storage import RemoteStorage
 
-    return RemoteStorage(protocol, root, options)
+    return RemoteStorage(place, owner)

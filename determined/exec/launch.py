@@ -103,14 +103,17 @@ def _pass_start_line(info: ClusterInfo) -> None:
 
 
 def _try_storage(info: ClusterInfo) -> None:
-    from determined.core._storage_config import storage_from_config
+    from determined.core._storage_config import storage_of_run
 
-    storage = storage_from_config(info.trial._config.get("checkpoint_storage"), owner=info.task_id)
+    storage = storage_of_run(info)
     try:
         storage.probe()
         storage.discard_partial()
     except Exception as error:
-        # Object stores raise errors of their own libraries; whatever it is, the run must not start.
+        if isinstance(error, DeterminedError):
+            # A sentence for people already, which says what to check.
+            _fail(f"the checkpoint storage cannot be used: {error}")
+        # Whatever it is, the run must not start.
         _fail(
             f"the checkpoint storage, {storage!r}, cannot be written and read: {type(error).__name__}: {error};"
             " check checkpoint_storage in the configuration, and the permissions there"

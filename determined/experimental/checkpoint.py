@@ -6,15 +6,18 @@ import enum
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from determined.common.api.session import Session, segment
 from determined.errors import FailedPrecondition, InvalidInput
 from determined.experimental.download import DownloadMode
 from determined.wire.values import protect, restore
+
+if TYPE_CHECKING:
+    from determined.common.objects.transfer import Moved as DownloadProgress
 
 logger = logging.getLogger("determined.experimental")
 
@@ -94,18 +97,26 @@ class Checkpoint:
             training=_training(value.get("training") or {}),
         )
 
-    def download(self, path: str | os.PathLike[str] | None = None, mode: DownloadMode = DownloadMode.AUTO) -> str:
+    def download(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        mode: DownloadMode = DownloadMode.AUTO,
+        *,
+        progress: Callable[[DownloadProgress], None] | None = None,
+    ) -> str:
         """Fetch the files, unless they are there already.
 
         Args:
             path: the folder to put them in; ``checkpoints/<uuid>`` by default.
             mode: from where.
+            progress: is told how far it is: at the beginning, and whenever a file or a large piece of one is there.
         Returns:
             The folder.
         Raises:
             FailedPrecondition: the checkpoint has no complete files.
             InvalidInput: there is something else at that path.
             Unavailable: the files cannot be reached that way.
+            CorruptState: the files are not those that were stored.
         """
         from determined.experimental.checkpoint_files import fetch
 
@@ -116,7 +127,8 @@ class Checkpoint:
         folder = Path("checkpoints", self.uuid) if path is None else Path(path)
         if not (folder / "metadata.json").exists():
             storage = {} if self.training is None else self.training.experiment_config.get("checkpoint_storage", {})
-            fetch(self._session, self.uuid, storage, folder, DownloadMode(mode))
+            sizes = {name: int(size) for name, size in self.resources.items()}
+            fetch(self._session, self.uuid, storage, folder, DownloadMode(mode), sizes, progress)
         if not (folder / "metadata.json").exists():
             self.write_metadata_file(str(folder / "metadata.json"))
         return str(folder)

@@ -48,7 +48,10 @@ def without_secrets(config: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-_SECRET = ("access_key", "secret_key", "connection_string", "environment_variables", "registry_auth", "pod_spec")
+_SECRET = (
+    *("access_key", "secret_key", "connection_string", "credential"),
+    *("environment_variables", "registry_auth", "pod_spec"),
+)
 
 
 def lines_of(session: Session, experiment_id: int) -> Iterator[Line]:

@@ -13,24 +13,26 @@ from typing import IO, Any, Final
 import msgspec
 
 from determined.domain.records import Experiment
-from determined.errors import FailedPrecondition, NotFound
+from determined.errors import NotFound
 from determined.master.api.sending import Chunks
-from determined.wire.checkpoints import checked_uuid
+from determined.master.service.checkpoint_files import fetch_files, is_local, local_folder
 
 PIECE: Final = 1 << 20
 
 
-def checkpoint_folder(experiment: Experiment, uuid: str) -> Path:
-    """Where the files of a checkpoint lie.
+async def packed_checkpoint(experiment: Experiment, uuid: str, *, as_zip: bool) -> Chunks:
+    """The files of a checkpoint as an archive, wherever they lie.
 
     Raises:
-        FailedPrecondition: not in a folder that the master sees.
+        NotFound: they are not there.
+        DeterminedError: the storage cannot be read from here.
     """
     storage: dict[str, Any] = msgspec.json.decode(experiment.config).get("checkpoint_storage") or {}
-    if storage.get("type") != "shared_fs":
-        kind = str(storage.get("type"))[:40]
-        raise FailedPrecondition(f"checkpoint {uuid} lies in {kind!a} storage; download it from there directly")
-    return Path(storage["host_path"], storage.get("storage_path") or "", checked_uuid(uuid))
+    if is_local(storage):
+        return await packed(local_folder(storage, uuid), uuid, as_zip=as_zip)
+    with tempfile.TemporaryDirectory(prefix="checkpoint-", ignore_cleanup_errors=True) as folder:
+        await asyncio.to_thread(fetch_files, storage, uuid, Path(folder))
+        return await packed(Path(folder), uuid, as_zip=as_zip)
 
 
 async def packed(folder: Path, name: str, *, as_zip: bool) -> Chunks:

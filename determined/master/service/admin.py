@@ -22,7 +22,7 @@ from determined.domain.states import (
 from determined.engine.retention import Candidate, Policy, doomed
 from determined.errors import DeterminedError, FailedPrecondition, InvalidInput, NotFound
 from determined.launchers.protocol import Launcher
-from determined.master.service.checkpoint_files import delete_files
+from determined.master.service.checkpoint_files import AT_ONCE, collect_unfinished, delete_files, is_local
 from determined.master.service.commit import Commits
 from determined.master.service.loading import config_of
 from determined.steps import step
@@ -39,10 +39,11 @@ _POLICY = ("save_experiment_best", "save_trial_best", "save_trial_latest")
 class Admin:
     """Changes that no search method sees."""
 
-    def __init__(self, commits: Commits, store: Store, launcher: Launcher) -> None:
+    def __init__(self, commits: Commits, store: Store, launcher: Launcher, cluster_id: str) -> None:
         self.commits = commits
         self.store = store
         self.launcher = launcher
+        self.cluster_id = cluster_id
 
     async def patch(self, experiment_id: ExperimentId, changes: Mapping[str, Any]) -> Experiment:
         """See ``Service.patch_experiment``."""
@@ -103,17 +104,19 @@ class Admin:
         marked = await self.store.list_checkpoints(
             experiment_id, None, (CheckpointState.DELETED,), Order("UUID"), Page()
         )
-        for view in marked.rows:
-            await self._delete_files(storage, view.checkpoint.uuid)
-        await self._delete(storage, [v.checkpoint.uuid for v in await self.preview(experiment_id, policy)])
-        # It may have been deleted meanwhile, which is what was wanted of it.
-        with contextlib.suppress(NotFound):
-            await self.store.write([db.PatchExperiment(id=experiment_id, changes={"uncollected": False})])
+        is_done = await self._delete_files(storage, _uuids(marked.rows))
+        is_done &= await self._delete(storage, _uuids(await self.preview(experiment_id, policy)))
+        is_done &= await self._collect_unfinished(experiment_id, storage)
+        if is_done:
+            # It may have been deleted meanwhile, which is what was wanted of it.
+            with contextlib.suppress(NotFound):
+                await self.store.write([db.PatchExperiment(id=experiment_id, changes={"uncollected": False})])
         step("master.collected")
 
     async def delete_checkpoints(self, uuids: Sequence[str]) -> None:
         """See ``Service.delete_checkpoints``."""
         views = [await self.store.get_checkpoint(u) for u in uuids]
+        by_experiment: dict[ExperimentId, list[str]] = {}
         for view in views:
             lane = await self.commits.lane(view.checkpoint.experiment_id)
             trial = None if lane is None else lane.engine.trials.get(view.checkpoint.trial_id)
@@ -121,24 +124,49 @@ class Admin:
                 raise FailedPrecondition(
                     f"checkpoint {view.checkpoint.uuid} is what trial {trial.id} would resume from; end the trial first"
                 )
-        for view in views:
-            record = await self.store.get_experiment(view.checkpoint.experiment_id)
-            await self._delete(json.loads(record.config)["checkpoint_storage"], [view.checkpoint.uuid])
+            by_experiment.setdefault(view.checkpoint.experiment_id, []).append(view.checkpoint.uuid)
+        for experiment_id, doomed_uuids in by_experiment.items():
+            record = await self.store.get_experiment(experiment_id)
+            # One that goes on looks for files of deleted checkpoints at its end; one that is over has to be told.
+            tells = record.state.is_terminal and not record.uncollected
+            if tells:
+                await self.store.write([db.PatchExperiment(id=experiment_id, changes={"uncollected": True})])
+            is_done = await self._delete(json.loads(record.config)["checkpoint_storage"], doomed_uuids)
+            if tells and is_done:
+                with contextlib.suppress(NotFound):
+                    await self.store.write([db.PatchExperiment(id=experiment_id, changes={"uncollected": False})])
 
-    async def _delete(self, storage: Mapping[str, Any], uuids: Sequence[str]) -> None:
-        for uuid in uuids:
+    async def _delete(self, storage: Mapping[str, Any], uuids: Sequence[str]) -> bool:
+        """Whether all files are gone."""
+        for batch in _batches(storage, uuids):
             # Marked first: nobody may start from a checkpoint whose files are going.
-            await self.store.write([db.SetCheckpointState(uuid=uuid, state=CheckpointState.DELETED)])
-            await self._delete_files(storage, uuid)
+            await self.store.write([db.SetCheckpointState(uuid=u, state=CheckpointState.DELETED) for u in batch])
+        return await self._delete_files(storage, uuids)
 
     @staticmethod
-    async def _delete_files(storage: Mapping[str, Any], uuid: str) -> None:
+    async def _delete_files(storage: Mapping[str, Any], uuids: Sequence[str]) -> bool:
+        is_done = True
+        for batch in _batches(storage, uuids):
+            try:
+                step("master.collect.before")
+                await asyncio.to_thread(delete_files, storage, batch)
+                step("master.collect.after")
+            except (OSError, DeterminedError) as e:
+                log.warning("the files of checkpoint %s could not be deleted: %s", ", ".join(batch), e)
+                is_done = False
+        return is_done
+
+    async def _collect_unfinished(self, experiment_id: ExperimentId, storage: Mapping[str, Any]) -> bool:
+        if is_local(storage):
+            return True
+        known = await self.store.list_checkpoints(experiment_id, None, (), Order("UUID"), Page())
+        experiment = f"{self.cluster_id}/{experiment_id}"
         try:
-            step("master.collect.before")
-            await asyncio.to_thread(delete_files, storage, uuid)
-            step("master.collect.after")
+            await asyncio.to_thread(collect_unfinished, storage, experiment, frozenset(_uuids(known.rows)))
         except (OSError, DeterminedError) as e:
-            log.warning("the files of checkpoint %s could not be deleted: %s", uuid, e)
+            log.warning("unfinished uploads of experiment %d could not be deleted: %s", experiment_id, e)
+            return False
+        return True
 
     # Deletion
 
@@ -161,9 +189,10 @@ class Admin:
             record = await self.store.get_experiment(experiment_id)
             storage = json.loads(record.config)["checkpoint_storage"]
             views = await self.store.list_checkpoints(experiment_id, None, (), Order("UUID"), Page())
-            for view in views.rows:
-                if view.checkpoint.state is not CheckpointState.DELETED:
-                    await asyncio.to_thread(delete_files, storage, view.checkpoint.uuid)
+            left = [v for v in views.rows if v.checkpoint.state is not CheckpointState.DELETED or record.uncollected]
+            for batch in _batches(storage, _uuids(left)):
+                await asyncio.to_thread(delete_files, storage, batch)
+            await asyncio.to_thread(collect_unfinished, storage, f"{self.cluster_id}/{experiment_id}", ())
             for trial_id in await self.store.trial_ids(experiment_id):
                 for run in await self.store.list_runs(trial_id):  # type: ignore[arg-type]
                     await self.launcher.remove(run.allocation_id)
@@ -172,6 +201,16 @@ class Admin:
             log.warning("experiment %d could not be deleted: %s", experiment_id, e)
             changes = {"state": ExperimentState.DELETE_FAILED}
             await self.store.write([db.PatchExperiment(id=experiment_id, changes=changes)])
+
+
+def _uuids(views: Sequence[CheckpointView]) -> list[str]:
+    return [view.checkpoint.uuid for view in views]
+
+
+def _batches(storage: Mapping[str, Any], uuids: Sequence[str]) -> list[Sequence[str]]:
+    """Checkpoints that are deleted together: of an object store many, since each request takes its time."""
+    size = 1 if is_local(storage) else AT_ONCE
+    return [uuids[i : i + size] for i in range(0, len(uuids), size)]
 
 
 def _candidate(view: CheckpointView) -> Candidate:

@@ -153,6 +153,8 @@ PRELUDE = (
     "tempfile",
 )
 """What runs load beside their programs; the Core API loads much of it only when it is used."""
+_PRELUDES = {"s3": ("determined.core._remote_storage", "s3fs")}
+"""What runs load with one kind of checkpoint storage; the libraries of other stores may start threads."""
 
 
 def warm_of(config: ExperimentConfig) -> Warm | None:
@@ -161,7 +163,8 @@ def warm_of(config: ExperimentConfig) -> Warm | None:
     if not config.environment.warm_start or not config.entrypoint:
         return None
     words = python_words(command(config.entrypoint), environ)
-    return None if words is None else Warm(words, config.environment.preload, PRELUDE)
+    more = _PRELUDES.get(config.checkpoint_storage.kind, ())
+    return None if words is None else Warm(words, config.environment.preload, (*PRELUDE, *more))
 
 
 def argv_of(entrypoint: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -78,7 +78,7 @@ class MasterService:
         self.waits = Waits(self.commits, store, self.hub, self.pool)
         self.reports = Reports(self.commits, clock)
         self.views = Views(self.commits, store, self.hub, self.pool)
-        self.admin = Admin(self.commits, store, launcher)
+        self.admin = Admin(self.commits, store, launcher, identity.cluster_id)
 
     # Life
 

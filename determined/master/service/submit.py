@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from determined.common.objects.place import KINDS, missing_package
 from determined.domain import facts
 from determined.domain.config import ConfigDefaults, CustomSearch, ExperimentConfig, parse_config
 from determined.domain.ids import ExperimentId, TrialId
@@ -135,6 +136,10 @@ class Submissions:
             warm_start=self.warm_trials,
         )
         config = parse_config(text, defaults)
+        if problem := missing_package(KINDS.get(config.checkpoint_storage.kind, "")):
+            # Trials run with the Python of the master, which itself deletes what is not kept.
+            kind = config.checkpoint_storage.kind
+            raise InvalidConfig([Problem("checkpoint_storage.type", f"{kind} {problem}, where the master runs")])
         if config.searcher.name != CustomSearch.name:
             # What the method refuses is refused now, and not when the search is about to begin.
             make_method(config)

@@ -14,11 +14,13 @@ from typing import Any
 import fsspec
 import pytest
 
+from determined.common.objects.place import Place
 from determined.core._files import checked_storage_id, list_folder, select
 from determined.core._remote_storage import RemoteStorage
 from determined.core._storage import LocalStorage, Storage
 from determined.core._storage_config import storage_from_argument, storage_from_config, storage_from_text
 from determined.errors import InvalidInput, NotFound
+from tests.s3 import S3Server
 
 
 def fill(folder: Path) -> Path:
@@ -28,13 +30,22 @@ def fill(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(params=["local", "remote"])
+@pytest.fixture(scope="module")
+def server() -> Iterator[S3Server]:
+    with S3Server() as running:
+        yield running
+
+
+@pytest.fixture(params=["local", "memory", "s3"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
     if request.param == "local":
         yield LocalStorage(tmp_path / "ckpts", owner="5.trial")
         return
+    if request.param == "s3":
+        yield storage_from_config(request.getfixturevalue("server").section(), "5.trial")
+        return
     root = f"bucket-{uuid.uuid4()}/prefix"
-    yield RemoteStorage("memory", root)
+    yield RemoteStorage(Place("memory", root))
     files = fsspec.filesystem("memory")
     if files.exists(root):
         files.rm(root, recursive=True)
@@ -230,7 +241,18 @@ def test_a_shared_fs_dictionary_or_another_kind_is_refused_as_an_argument() -> N
         storage_from_argument(wrong)
 
 
-def test_a_store_whose_package_is_missing_says_what_to_install(tmp_path: Path) -> None:
-    for text in ("s3://bucket/prefix", "nonsense://x"):
-        with pytest.raises(InvalidInput, match=r"pip install|cannot be opened"):
-            storage_from_text(text).probe()
+@pytest.mark.parametrize(
+    ("text", "package", "extra"),
+    [("s3://b/p", "s3fs", "s3"), ("gs://b", "gcsfs", "gcs"), ("abfs://c", "adlfs", "azure")],
+)
+def test_a_store_whose_package_is_missing_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, text: str, package: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InvalidInput, match=rf"{package}.*pip install 'determined-search\[{extra}\]'"):
+        storage_from_text(text).probe()
+
+
+def test_a_scheme_that_nobody_knows_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(InvalidInput, match=r"cannot be opened.*s3://, gs://"):
+        storage_from_text("nonsense://x").probe()

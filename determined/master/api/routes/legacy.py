@@ -11,7 +11,7 @@ from determined.domain.states import CheckpointState
 from determined.engine.retention import Candidate, Policy, doomed
 from determined.errors import FailedPrecondition
 from determined.master.api.access import readable_checkpoint
-from determined.master.api.archives import checkpoint_folder, packed
+from determined.master.api.archives import packed_checkpoint
 from determined.master.api.call import Call, Handled
 from determined.master.api.routing import Access, Routes
 from determined.storage.protocol import CheckpointView, Order, Page
@@ -73,5 +73,4 @@ async def download_checkpoint(call: Call) -> Handled:
         state = view.checkpoint.state.value
         raise FailedPrecondition(f"checkpoint {view.checkpoint.uuid} is {state}; only complete ones can be downloaded")
     experiment = await call.store.get_experiment(view.checkpoint.experiment_id)
-    folder = checkpoint_folder(experiment, view.checkpoint.uuid)
-    return await packed(folder, view.checkpoint.uuid, as_zip=call.accepts(b"application/zip"))
+    return await packed_checkpoint(experiment, view.checkpoint.uuid, as_zip=call.accepts(b"application/zip"))
