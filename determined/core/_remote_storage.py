@@ -88,26 +88,22 @@ class RemoteStorage(Storage):
         return self.begin(storage_id)
 
     def add_shard(self, storage_id: str, source: Path, names: Iterable[str], keep: bool) -> None:
-        """Upload the files."""
-        place = self._place(storage_id)
+        """Upload the files, several at a time."""
         files = [checked_relative(name) for name in names if not name.endswith("/")]
-        if files:
-            self._files.put([str(source / name) for name in files], [f"{place}/{name}" for name in files])
+        self._checkpoints.add(checked_storage_id(storage_id), source, files)
 
     def publish_shards(self, storage_id: str, resources: Mapping[str, int], metadata: Mapping[str, Any]) -> None:
-        """Upload the metadata."""
-        self.upload(storage_id, Path(), (), metadata)
+        """See that all is there, then upload the metadata."""
+        self._checkpoints.complete(storage_id, resources, as_json(metadata))
 
     def abandon_shards(self, storage_id: str) -> None:
         """Take back what went up; without metadata it was no checkpoint yet."""
-        with contextlib.suppress(Exception):
-            place = self._place(storage_id)
-            if not self._files.exists(f"{place}/{METADATA_FILE}"):
-                self._files.rm(place, recursive=True)
+        with contextlib.suppress(DeterminedError):
+            self._checkpoints.abandon(storage_id)
 
     def contents(self, storage_id: str) -> dict[str, int]:
         """The objects, and the folders that their names make."""
-        return self._list(self._place(storage_id), storage_id)
+        return self._checkpoints.sizes(storage_id)
 
     def download(self, storage_id: str, target: Path, selector: Selector | None = None) -> None:
         """Download the wanted files, several at a time."""

@@ -108,6 +108,7 @@ class Shards:
     def _complete(self, storage_id: str, resources: Mapping[str, int], metadata: Mapping[str, Any]) -> None:
         self.storage.publish_shards(storage_id, resources, metadata)
         self.report(storage_id, resources, metadata)
+        self.storage.confirm(storage_id)
 
     @contextlib.contextmanager
     def _nothing_left(self, storage_id: str) -> Iterator[None]:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from determined.common.objects.names import METADATA_FILE, checked_storage_id, is_storage_id
 from determined.common.objects.store import ObjectStore
 from determined.common.objects.transfer import run_all
-from determined.errors import NotFound
+from determined.errors import NotFound, StorageFailed
 from determined.files import action
 from determined.steps import step
 
@@ -41,16 +41,53 @@ class ObjectCheckpoints:
 
     def upload(self, storage_id: str, source: Path, names: Iterable[str], metadata: bytes) -> None:
         """Upload files, then the metadata. On failure what went up is taken back, if that can be."""
-        with action("checkpoint.note"):
-            self.store.write(self._note(storage_id), storage_id.encode())
         try:
-            self.store.upload(source, names, storage_id, lambda _: step("checkpoint.object.after"))
-            with action("checkpoint.metadata"):
-                self.store.write(f"{storage_id}/{METADATA_FILE}", metadata)
+            self.add(storage_id, source, names)
+            self._complete(storage_id, metadata)
         except BaseException:
             with contextlib.suppress(Exception):
-                ObjectCheckpoints(self.store.patient(_CLEAN_UP_S), self._owner)._discard(self._note(storage_id))
+                self._promptly().discard(storage_id)
             raise
+
+    def add(self, storage_id: str, source: Path, names: Iterable[str]) -> None:
+        """Upload files of a checkpoint that is not whole yet; several processes may do so at once."""
+        with action("checkpoint.note"):
+            self.store.write(self._note(storage_id), storage_id.encode())
+        self.store.upload(source, names, storage_id, lambda _: step("checkpoint.object.after"))
+
+    def complete(self, storage_id: str, sizes: Mapping[str, int], metadata: bytes) -> None:
+        """Upload the metadata of a checkpoint whose files were added.
+
+        Args:
+            sizes: of the files, in bytes; names that end with ``/`` are folders, which do not count.
+        Raises:
+            StorageFailed: a file is missing or of another size.
+        """
+        wanted = {name: size for name, size in sizes.items() if not name.endswith("/")}
+        found = self.store.sizes(checked_storage_id(storage_id)) if wanted else {}
+        missing = sorted(name for name, size in wanted.items() if found.get(name) != size)
+        if missing:
+            raise StorageFailed(
+                f"{', '.join(missing[:5])} of checkpoint {storage_id} did not arrive in {self.store!r} as written"
+            )
+        self._complete(storage_id, metadata)
+
+    def _complete(self, storage_id: str, metadata: bytes) -> None:
+        with action("checkpoint.metadata"):
+            self.store.write(f"{storage_id}/{METADATA_FILE}", metadata)
+
+    def abandon(self, storage_id: str) -> None:
+        """Take back what was added, unless it is whole."""
+        store = self._promptly()
+        if METADATA_FILE not in store.store.sizes(checked_storage_id(storage_id)):
+            store.discard(storage_id)
+
+    def discard(self, storage_id: str) -> None:
+        """Remove a checkpoint and the note of its beginning; repeating it changes nothing."""
+        self._discard(self._note(storage_id))
+
+    def _promptly(self) -> ObjectCheckpoints:
+        return ObjectCheckpoints(self.store.patient(_CLEAN_UP_S), self._owner)
 
     def confirm(self, storage_id: str) -> None:
         """The master knows the checkpoint: drop the note of its beginning."""

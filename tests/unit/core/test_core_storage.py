@@ -19,7 +19,7 @@ from determined.core._files import checked_storage_id, list_folder, select
 from determined.core._remote_storage import RemoteStorage
 from determined.core._storage import LocalStorage, Storage
 from determined.core._storage_config import storage_from_argument, storage_from_config, storage_from_text
-from determined.errors import InvalidInput, NotFound
+from determined.errors import InvalidInput, NotFound, StorageFailed
 from tests.s3 import S3Server
 
 
@@ -76,6 +76,45 @@ def test_a_download_takes_what_the_selector_wants_and_the_folders_around_it(stor
     storage.upload("one", fill(tmp_path / "source"), ["model.bin", "sub/deep/part"], {})
     storage.download("one", tmp_path / "copy", lambda name: name.endswith("part"))
     assert sorted(list_folder(tmp_path / "copy")) == ["sub/", "sub/deep/", "sub/deep/part"]
+
+
+def test_processes_add_their_files_and_one_of_them_makes_it_a_checkpoint(storage: Storage, tmp_path: Path) -> None:
+    name = str(uuid.uuid4())
+    first, second = storage.begin_shard(name, 0), storage.begin_shard(name, 1)
+    (first / "part").mkdir()
+    (first / "part/0").write_text("zero")
+    (second / "1").write_text("one")
+    storage.add_shard(name, first, ["part/", "part/0"], keep=False)
+    storage.add_shard(name, second, ["1"], keep=True)
+    with pytest.raises((NotFound, StorageFailed)):
+        storage.download(name, tmp_path / "early")
+    sizes = {"part/": 0, "part/0": 4, "1": 3}
+    storage.publish_shards(name, sizes, {"ranks": 2})
+    storage.confirm(name)
+    assert (second / "1").read_text() == "one"
+    storage.abandon(first)
+    storage.abandon(second)
+    storage.abandon_shards(name)
+    contents = storage.contents(name)
+    assert contents.pop("metadata.json") > 0
+    assert contents == sizes
+    storage.download(name, tmp_path / "got")
+    assert (tmp_path / "got/part/0").read_text() == "zero"
+    assert json.loads((tmp_path / "got/metadata.json").read_text()) == {"ranks": 2}
+
+
+def test_shards_that_did_not_all_arrive_make_no_checkpoint(storage: Storage, tmp_path: Path) -> None:
+    name = str(uuid.uuid4())
+    folder = storage.begin_shard(name, 0)
+    (folder / "0").write_text("zero")
+    storage.add_shard(name, folder, ["0"], keep=True)
+    with pytest.raises(StorageFailed, match="1 of checkpoint .* did not arrive in .* as written"):
+        storage.publish_shards(name, {"0": 4, "1": 3}, {})
+    storage.abandon(folder)
+    storage.abandon_shards(name)
+    storage.abandon_shards(name)
+    with pytest.raises(NotFound):
+        storage.contents(name)
 
 
 def test_a_deleted_checkpoint_is_gone_and_deleting_it_again_changes_nothing(storage: Storage, tmp_path: Path) -> None:
