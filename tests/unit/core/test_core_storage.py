@@ -108,7 +108,7 @@ def test_shards_that_did_not_all_arrive_make_no_checkpoint(storage: Storage, tmp
     folder = storage.begin_shard(name, 0)
     (folder / "0").write_text("zero")
     storage.add_shard(name, folder, ["0"], keep=True)
-    with pytest.raises(StorageFailed, match="1 of checkpoint .* did not arrive in .* as written"):
+    with pytest.raises(StorageFailed, match=r"1 of checkpoint .* did not arrive in .* as written"):
         storage.publish_shards(name, {"0": 4, "1": 3}, {})
     storage.abandon(folder)
     storage.abandon_shards(name)
