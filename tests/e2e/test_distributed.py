@@ -14,7 +14,11 @@ from determined.common.api.session import Session
 from determined.testing.cluster import LocalMaster
 from tests.e2e.support import MODEL, SCRIPTS, created, events_of, trials_of, until_logged, until_over
 
-TORCH = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs PyTorch: the extra [torch]")
+TORCH = (
+    pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs PyTorch: the extra [torch]"),
+    # Each process imports PyTorch, which takes as long as the machine is busy.
+    pytest.mark.timeout(600),
+)
 MULTI = "python3 -m determined.launch.multi -- python3 train.py"
 TORCHRUN = "python3 -m determined.launch.torch_distributed -- python3 train.py"
 NODES = "python3 two_nodes.py"

@@ -7,6 +7,7 @@ the last rank there; ``invalid`` tells which rank cannot train, or -1 for all.
 import json
 import os
 import signal
+import time
 
 import determined as det
 from determined import core
@@ -90,8 +91,9 @@ def main() -> None:
                 if steps == hparams.get("pause_at") and not begin:
                     print("waiting for the pause", flush=True)
                     while not stop:
-                        # In step, so that the chief does not run ahead of the others.
-                        distributed.allgather(None)
+                        if rank == 0:
+                            # The processors are for others meanwhile.
+                            time.sleep(0.02)
                         stop = context.preempt.should_preempt()
                 if stop:
                     save()
