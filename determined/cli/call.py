@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import getpass
 import sys
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from determined.common import util
 from determined.common.api import authentication, certs, errors
 
 if TYPE_CHECKING:
     from determined.common.api.session import Session
+
+T = TypeVar("T")
 
 
 class Call:
@@ -49,19 +52,46 @@ class Call:
     @property
     def cert(self) -> certs.Cert:
         """What to check the master's certificate against."""
-        return certs.default_load(util.canonical_master_url(self.address))
+        return certs.default_load(self.url)
 
     @property
     def session(self) -> Session:
         """A session as the user of this run."""
         if self._session is None:
-            try:
-                self._session = self._open()
-            except errors.UntrustedCertificateException:
-                if not _trust(util.canonical_master_url(self.address)):
-                    raise
-                self._session = self._open()
+            self._session = self.trusting(self._open)
         return self._session
+
+    @property
+    def url(self) -> str:
+        """The master's address in full."""
+        return util.canonical_master_url(self.address)
+
+    def reach(self) -> None:
+        """Make sure that a master over TLS is the right one, before anybody types a password for it.
+
+        Raises:
+            UntrustedCertificateException: its certificate is not trusted, and nobody is there who could be asked.
+        """
+        if self.url.startswith("https:"):
+            self.trusting(self.get_info)
+
+    def get_info(self) -> Any:
+        """What the master says about itself to anybody."""
+        from determined.common.api.session import Session
+
+        with Session(self.url, cert=self.cert) as session:
+            return session.get("/info")
+
+    def trusting(self, action: Callable[[], T]) -> T:
+        """Do something with the master, once more if its certificate is not trusted and the user says that it is."""
+        try:
+            return action()
+        except errors.UntrustedCertificateException as error:
+            from determined.cli import trust
+
+            if isinstance(error, errors.ChangedCertificateException) or not trust.ask(self.url, self.cert):
+                raise
+            return action()
 
     def close(self) -> None:
         """Close the connections."""
@@ -77,8 +107,13 @@ class Call:
         self.close()
 
     def _open(self) -> Session:
-        ask = ask_password if sys.stdin is not None and sys.stdin.isatty() else None
-        return authentication.open_session(self.address, user=self.args.user, cert=self.cert, prompt=ask)
+        is_asked = sys.stdin is not None and sys.stdin.isatty()
+        prompt = self._ask_password if is_asked else None
+        return authentication.open_session(self.address, user=self.args.user, cert=self.cert, prompt=prompt)
+
+    def _ask_password(self, user: str) -> str:
+        self.reach()
+        return ask_password(user)
 
 
 def ask_password(user: str, what: str = "Password") -> str:
@@ -102,22 +137,3 @@ def yes_or_no(question: str) -> bool:
         if answer in ("n", "no"):
             return False
         print("Please answer 'y' or 'n'.")
-
-
-def _trust(url: str) -> bool:
-    """Show the certificate of a master that is not trusted, and ask whether to trust it from now on."""
-    if sys.stdin is None or not sys.stdin.isatty():
-        return False
-    import hashlib
-    import ssl
-    from urllib.parse import urlsplit
-
-    parts: Any = urlsplit(url)
-    pem = ssl.get_server_certificate((parts.hostname, parts.port))
-    digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
-    print(f"The master at {url} shows a certificate that nobody vouches for. Its SHA-256 fingerprint is")
-    print("  " + ":".join(digest[at : at + 2] for at in range(0, len(digest), 2)))
-    if not yes_or_no("Trust it from now on?"):
-        return False
-    certs.CertStore().set_cert(url, pem)
-    return True

@@ -10,6 +10,7 @@ from determined.cli.call import Call
 from determined.cli.commands import Command
 from determined.cli.options import JSON, count, option
 from determined.common import util
+from determined.common.api.certs import shown_fingerprint
 from determined.common.terminal import visible
 
 
@@ -19,20 +20,23 @@ def cluster_up(call: Call) -> None:
 
     args = call.args
     options = local_master.MasterOptions(
-        _data_dir(call), host=args.host, port=args.port, open=args.open, slots=args.slots
+        _data_dir(call), host=args.host, port=args.port, open=args.open, slots=args.slots, serving=_serving(args)
     )
     if args.no_daemon:
         local_master.run_in_foreground(options)
     master = local_master.cluster_up(options)
+    digest = None if master.cert is None else master.cert.pin
+    shown = None if digest is None else shown_fingerprint(digest)
     if args.json:
-        render.print_json(
-            {"url": master.url, "pid": master.pid, "data": str(master.data_dir), "started": master.started}
-        )
+        told = {"url": master.url, "pid": master.pid, "data": str(master.data_dir), "started": master.started}
+        render.print_json({**told, "fingerprint": shown})
         return
     print(f"{'Started a' if master.started else 'There is already a'} local master at {master.url}")
     print(
         f"  data: {visible(master.data_dir)}\n  log:  {visible(master.log_path)}\n  stop: {local_master.STOP_COMMAND}"
     )
+    if shown is not None:
+        print(f"  certificate: SHA-256 {shown}")
 
 
 def cluster_down(call: Call) -> None:
@@ -73,11 +77,28 @@ def _data_dir(call: Call) -> Path:
     return util.data_path() if chosen is None else Path(chosen).expanduser().absolute()
 
 
+def _serving(args: argparse.Namespace) -> tuple[str, ...]:
+    """The options that the master itself understands; files are named from where the user is."""
+    words = [f"--tls={args.tls}"] if args.tls else []
+    for name in ("tls_cert", "tls_key"):
+        if (given := getattr(args, name)) is not None:
+            words.append(f"--{name.replace('_', '-')}={Path(given).expanduser().absolute()}")
+    words += [f"--allowed-host={name}" for name in args.allowed_host]
+    return (*words, *(("--insecure-http",) if args.insecure_http else ()))
+
+
 def _up_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=count, metavar="N", help="port (default: the last one, else 8080, else any)")
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="interface (default: loopback)")
     parser.add_argument("--open", action="store_true", help="ask nobody for a password")
     parser.add_argument("--slots", type=count, metavar="N", help="trials at once (default: the master decides)")
+    parser.add_argument("--tls", choices=("self-signed",), help="serve TLS with a certificate that it makes and keeps")
+    parser.add_argument("--tls-cert", metavar="FILE", help="serve TLS with this certificate (PEM)")
+    parser.add_argument("--tls-key", metavar="FILE", help="its key (PEM), if not in the same file")
+    parser.add_argument(
+        "--allowed-host", action="append", default=[], metavar="NAME", help="another name it may be called by"
+    )
+    parser.add_argument("--insecure-http", action="store_true", help="allow a --host beyond loopback without TLS")
     parser.add_argument("--no-daemon", action="store_true", help="stay in the foreground")
 
 

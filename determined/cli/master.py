@@ -8,6 +8,7 @@ from determined.cli import render
 from determined.cli.call import Call
 from determined.cli.commands import Command
 from determined.cli.options import JSON, YAML, count, one_of, option
+from determined.cli.trust import trust
 from determined.common.api.session import Session
 from determined.common.terminal import visible, visible_log
 
@@ -15,6 +16,7 @@ from determined.common.terminal import visible, visible_log
 def info(call: Call) -> None:
     """Print what the master says about itself."""
     # Anybody may ask, so that this works while a login does not.
+    call.reach()
     with Session(call.address, cert=call.cert) as session:
         render.print_document(call.args, session.get("/api/v1/master"))
 
@@ -40,6 +42,10 @@ def logs(call: Call) -> None:
 _FORM = one_of(JSON, YAML)
 _FOLLOW = option("-f", "--follow", action="store_true", help="go on with new lines")
 _TAIL = option("--tail", type=count, metavar="N", help="the last N lines")
+_TRUSTED = one_of(
+    option("--fingerprint", metavar="SHA256", help="trust it if it has this fingerprint; do not ask"),
+    option("--forget", action="store_true", help="trust only whom the system trusts again"),
+)
 
 COMMAND = Command(
     "master",
@@ -48,5 +54,6 @@ COMMAND = Command(
         Command("info", "print version and identity", info, (_FORM,)),
         Command("config", "print the configuration", config, (_FORM,)),
         Command("logs", "print the log", logs, (_FOLLOW, _TAIL)),
+        Command("trust", "trust the certificate that the master shows", trust, (_TRUSTED,)),
     ),
 )

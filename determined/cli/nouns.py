@@ -32,7 +32,7 @@ NOUNS = (
     Noun("trial", "determined.cli.trial", "trials: describe, logs, story, kill, download"),
     Noun("checkpoint", "determined.cli.checkpoint", "checkpoints: describe, download, delete"),
     Noun("user", "determined.cli.user", "users: login, logout, whoami, list, create ..."),
-    Noun("master", "determined.cli.master", "the master: info, config, logs"),
+    Noun("master", "determined.cli.master", "the master: info, config, logs, trust"),
     Noun("agent", "determined.cli.agent", "machines: list"),
     Noun("slot", "determined.cli.slot", "slots: list"),
     Noun("job", "determined.cli.job", "the queue: list"),

@@ -31,6 +31,7 @@ _COLUMNS = (
 def login(call: Call) -> None:
     """Log in and stay logged in."""
     address = call.address
+    call.reach()
     name = call.args.username or call.args.user or _ask_name()
     authentication.login(address, name, ask_password(name), call.cert)
     print(f"Logged in as user '{visible(name)}'")

@@ -16,6 +16,7 @@ from typing import Any
 from determined import files
 from determined.common import local_files, processes, util
 from determined.common import local_ports as ports
+from determined.common.api.certs import Cert
 from determined.common.api.errors import BadRequestException, BadResponseException
 from determined.common.api.session import Session
 from determined.errors import FailedPrecondition, Unavailable
@@ -35,6 +36,7 @@ class MasterOptions:
         host: interface to listen on.
         port: None for the one it had last, else 8080, else any that is free.
         open: ask nobody for a password.
+        serving: further options of the master itself: how it serves TLS, and by which names it may be called.
         slots: how many trials run at once; None for the master's own choice.
         command: what to run, before the options.
     """
@@ -44,12 +46,14 @@ class MasterOptions:
     port: int | None = None
     open: bool = False
     slots: int | None = None
+    serving: tuple[str, ...] = ()
     command: tuple[str, ...] = (sys.executable, "-m", "determined.master")
 
     def argv(self, port: int) -> list[str]:
         """The whole command line."""
         argv = [*self.command, "--data", str(self.data_dir), "--host", self.host, "--port", str(port)]
         argv += ["--open"] if self.open else []
+        argv += self.serving
         return argv if self.slots is None else [*argv, "--slots", str(self.slots)]
 
 
@@ -62,17 +66,24 @@ class RunningMaster:
         pid: of its process.
         data_dir: of its data.
         started: by the call that returned this.
+        certificate: PEM file with what it shows; None without TLS.
     """
 
     url: str
     pid: int
     data_dir: Path
     started: bool = False
+    certificate: Path | None = None
 
     @property
     def log_path(self) -> Path:
         """What it prints, if it was started in the background."""
         return self.data_dir / "master.log"
+
+    @property
+    def cert(self) -> Cert | None:
+        """What to check its certificate against."""
+        return None if self.certificate is None else Cert(pinned=self.certificate.read_text(encoding="ascii"))
 
 
 def ensure_master(options: MasterOptions | None = None) -> str:
@@ -142,7 +153,7 @@ def find_running(data_dir: Path) -> RunningMaster | None:
         if not _is_master(found.pid, data_dir):
             return None
         try:
-            with Session(found.url) as session:
+            with Session(found.url, cert=found.cert) as session:
                 session.get("/health", timeout_s=_HEALTH_TIMEOUT_S)
         except (BadRequestException, BadResponseException) as error:
             if process.wait(_HEALTH_TIMEOUT_S):
@@ -185,7 +196,7 @@ def _start(options: MasterOptions) -> RunningMaster:
     ports.note(options.data_dir, port)
     found = _recorded(options.data_dir)
     pid = ready.pid if found is None else found.pid
-    return RunningMaster(ready.url, pid, options.data_dir, started=True)
+    return RunningMaster(ready.url, pid, options.data_dir, started=True, certificate=ready.certificate)
 
 
 def _launch(options: MasterOptions, port: int) -> RunningMaster:
@@ -214,7 +225,7 @@ def _launch(options: MasterOptions, port: int) -> RunningMaster:
         line = processes.read_line(ready.fileno(), START_TIMEOUT_S)
     answer = _parse(line)
     if isinstance(answer.get("url"), str):
-        return RunningMaster(answer["url"], process.pid, options.data_dir)
+        return RunningMaster(answer["url"], process.pid, options.data_dir, certificate=_path(answer.get("certificate")))
     if line is None:
         process.terminate()
         why = f"it was not ready after {START_TIMEOUT_S:g} s"
@@ -237,9 +248,14 @@ def _recorded(data_dir: Path) -> RunningMaster | None:
     """What the last master of that folder wrote about itself; it may be gone."""
     try:
         note = json.loads((data_dir / "master.json").read_text(encoding="utf-8"))
-        return RunningMaster(util.canonical_master_url(note["url"]), int(note["pid"]), data_dir)
+        url, pid = util.canonical_master_url(note["url"]), int(note["pid"])
+        return RunningMaster(url, pid, data_dir, certificate=_path(note.get("certificate")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _path(text: Any) -> Path | None:
+    return Path(text) if isinstance(text, str) else None
 
 
 def _is_master(pid: int, data_dir: Path) -> bool:

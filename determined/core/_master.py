@@ -40,7 +40,9 @@ class Master:
         self._background = background
         self.policy = retry_policy() if policy is None else policy
         # Retries are made here and not in the session, so that one rule covers lost connections and refusals for now.
-        self._session = Session(url, allocation_token=allocation_token, cert=_certificate(url))
+        self._token = allocation_token
+        self._cert = _certificate(url)
+        self._session = self._open()
 
     def get(self, path: str) -> Any:
         """The answer to a GET, however long it takes the master to answer or to come back."""
@@ -53,7 +55,12 @@ class Master:
         Raises:
             Unavailable: the master cannot be reached, or did not answer in time.
         """
-        return self._session.get(path, params=params, timeout_s=timeout_s)
+        try:
+            return self._session.get(path, params=params, timeout_s=timeout_s)
+        except errors.UntrustedCertificateException:
+            if not self._trusts_another():
+                raise
+            return self._session.get(path, params=params, timeout_s=timeout_s)
 
     def post(self, path: str, body: Any, params: Mapping[str, Any] | None = None) -> Any:
         """The answer to a POST of JSON, however long it takes; what is sent may arrive more than once."""
@@ -103,6 +110,8 @@ class Master:
             try:
                 answer = call()
             except DeterminedError as error:
+                if isinstance(error, errors.UntrustedCertificateException) and self._trusts_another():
+                    continue
                 pause = next(pauses, None) if _may_pass(error) else None
                 if pause is None:
                     raise
@@ -114,6 +123,22 @@ class Master:
             if since is not None:
                 logger.warning("the master at %s serves again, after %.0f s", self.url, time.monotonic() - since)
             return answer
+
+    def _open(self) -> Session:
+        return Session(self.url, allocation_token=self._token, cert=self._cert)
+
+    def _trusts_another(self) -> bool:
+        """Whether the master was given another certificate since this run has read it; from now on that one counts.
+
+        A run outlives its master, and the next one may show a renewed certificate.
+        """
+        now = _certificate(self.url)
+        if now == self._cert:
+            return False
+        before, self._cert = self._session, now
+        self._session = self._open()
+        before.close()
+        return True
 
 
 def _may_pass(error: DeterminedError) -> bool:

@@ -137,10 +137,14 @@ class ExitAcknowledged(_Fact, frozen=True, kw_only=True):
 
 
 class PreemptionRequested(_Fact, frozen=True, kw_only=True):
-    """The platform is about to take the run's slots."""
+    """The platform is about to take the run's slots.
+
+    ``for_priority``: it is not, but a more important run waits for them. Whether the run leaves is its own affair.
+    """
 
     trial_id: TrialId
     run_id: RunId
+    for_priority: bool = False
 
 
 class MetricsReported(_Fact, frozen=True, kw_only=True):

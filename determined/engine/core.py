@@ -120,16 +120,17 @@ class Core:
         self.out.woken[trial.id] = None
         self.settle(trial)
 
-    def preempt(self, trial: Trial, run: LiveRun) -> None:
-        """Ask a run to save and exit; repeating it changes nothing."""
+    def preempt(self, trial: Trial, run: LiveRun, in_no_hurry: bool = False) -> None:
+        """Ask a run to save and exit; repeating it changes nothing, except that one that need not hurry may have to."""
         if run.phase is RunPhase.STARTING:
             # It has not passed the start line, so it cannot listen for the signal yet and has nothing to save.
             self.kill(trial, run)
-        elif not run.preempted:
-            run.preempted = True
+        elif not run.preempted or (run.in_no_hurry and not in_no_hurry):
+            run.preempted, run.in_no_hurry = True, in_no_hurry
             self.dirty[trial.id] = trial
             self.out.rest.append(fx.RunPreempt(trial.id, run.run_id))
-            self.set_deadline(trial, run, DeadlineKind.PREEMPTION, PREEMPTION_GRACE_S)
+            if not in_no_hurry:
+                self.set_deadline(trial, run, DeadlineKind.PREEMPTION, PREEMPTION_GRACE_S)
 
     def kill(self, trial: Trial, run: LiveRun) -> None:
         """End a run at once; repeating it kills again."""

@@ -67,7 +67,8 @@ class Experiment(Core):
             self.out.rest.append(fx.RunKill(trial.id, run.run_id))
         elif run.preempted:
             self.out.rest.append(fx.RunPreempt(trial.id, run.run_id))
-            self.set_deadline(trial, run, DeadlineKind.PREEMPTION, PREEMPTION_GRACE_S)
+            if not run.in_no_hurry:
+                self.set_deadline(trial, run, DeadlineKind.PREEMPTION, PREEMPTION_GRACE_S)
 
 
 _HANDLERS: dict[type[Any], Callable[[Core, Any], None]] = {

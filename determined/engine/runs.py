@@ -38,9 +38,9 @@ def on_seen(engine: Core, fact: facts.RunSeen) -> None:
 
 
 def on_preemption_requested(engine: Core, fact: facts.PreemptionRequested) -> None:
-    """The platform wants the slots."""
+    """The platform wants the slots, or a more important run does."""
     trial, run = engine.current_run(fact.trial_id, fact.run_id)
-    engine.preempt(trial, run)
+    engine.preempt(trial, run, fact.for_priority)
 
 
 def on_deadline(engine: Core, fact: facts.DeadlinePassed) -> None:
@@ -49,7 +49,7 @@ def on_deadline(engine: Core, fact: facts.DeadlinePassed) -> None:
     run = None if trial is None else trial.run
     if trial is None or run is None or run.run_id != fact.run_id or not run.has_process:
         return
-    asked = run.preempted if fact.kind is DeadlineKind.PREEMPTION else run.invalid_hp
+    asked = run.preempted and not run.in_no_hurry if fact.kind is DeadlineKind.PREEMPTION else run.invalid_hp
     if asked:
         engine.log(trial, "WARNING", _DEADLINE_TEXT[fact.kind])
         engine.kill(trial, run)

@@ -4,17 +4,22 @@ Order: priority (1 first), then the experiment that was submitted first, then th
 could never fit, or that its experiment's limit holds back, is passed over; one that only lacks free slots holds back
 those behind it, so that wide trials do not starve. Runs without slots queue apart: they have places of their own, so
 neither kind ever waits for the other.
+
+Where a run waits for slots that less important ones hold, the pool names those that should make room: the least
+important first, of these the newest. Nobody makes room for a run of the same priority.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import msgspec
 
 from determined.domain.ids import ExperimentId, RunId, TrialId
+from determined.engine.holders import Holders
 
 MAX_SLOTLESS_RUNS = 64
 """How many runs without slots may live at once."""
@@ -58,6 +63,9 @@ class _Share:
 class SlotPool:
     """Free slots, waiting requests, and who holds what. Cost per call: O(log waiting) plus what is granted.
 
+    Two calls cost more: ``set_priority``, which a person makes, and ``reclaim`` while a less important run holds what a
+    more important one waits for; that looks at no more requests than there are slots.
+
     Attributes:
         free: ids of free slots, ascending.
         size: how many slots there are.
@@ -73,6 +81,7 @@ class SlotPool:
         self._heap: list[Request] = []
         self._slotless_heap: list[Request] = []
         self._slotless = 0
+        self._holders = Holders()
         self._shares: dict[ExperimentId, _Share] = {}
 
     def set_limit(self, experiment_id: ExperimentId, max_slots: int | None) -> None:
@@ -81,6 +90,53 @@ class SlotPool:
         if share.limit != max_slots:
             share.limit = max_slots
             self._unpark(share, len(share.parked))
+
+    def set_priority(self, experiment_id: ExperimentId, priority: int) -> None:
+        """Give all requests of an experiment another place in the queue, and its runs another importance."""
+        for key, request in list(self._waiting.items()):
+            if request.experiment_id == experiment_id and request.priority != priority:
+                # The old request stays in its heap and is skipped.
+                changed = self._waiting[key] = msgspec.structs.replace(request, priority=priority)
+                heapq.heappush(self._heap if request.slots else self._slotless_heap, changed)
+        for key, grant in self.held.items():
+            request = grant.request
+            if request.experiment_id == experiment_id and request.priority != priority:
+                changed = msgspec.structs.replace(request, priority=priority)
+                self.held[key] = msgspec.structs.replace(grant, request=changed)
+                self._holders.change(changed)
+
+    def leaves(self, trial_id: TrialId, run_id: RunId) -> None:
+        """A run was asked to leave; its slots are counted on from now on."""
+        self._holders.ask((trial_id, run_id))
+
+    def is_leaving(self, trial_id: TrialId, run_id: RunId) -> bool:
+        """Whether a run that holds slots was asked to leave."""
+        return self._holders.is_leaving((trial_id, run_id))
+
+    def reclaim(self) -> list[Request]:
+        """Runs that should make room for more important ones that wait; they count as asked to leave from now on.
+
+        No more than are needed, and none where all of them would not be enough. To be called after ``grant``.
+        """
+        asked: list[Request] = []
+        first = self._first(self._heap)
+        if first is None or not self._holders.lesser(first.priority):
+            return asked
+        coming = len(self.free) + self._holders.leaving_slots
+        planned: Counter[ExperimentId] = Counter()
+        for request in self._in_order(self.size):
+            if self._can_never_fit(request) or self._is_over_limit(request, planned[request.experiment_id]):
+                continue
+            if coming + self._holders.lesser(request.priority) < request.slots:
+                break
+            while coming < request.slots:
+                least, slots = self._holders.least()
+                self._holders.ask(least.key)
+                coming += slots
+                asked.append(least)
+            coming -= request.slots
+            planned[request.experiment_id] += request.slots
+        return asked
 
     def forget(self, experiment_id: ExperimentId) -> None:
         """Drop the bookkeeping of an experiment that is over."""
@@ -115,6 +171,7 @@ class SlotPool:
         if not grant.request.slots:
             self._slotless -= 1
             return
+        self._holders.remove(grant.request.key)
         self.free = sorted([*self.free, *grant.slot_ids])
         share = self._shares.get(grant.request.experiment_id)
         if share is not None:
@@ -189,9 +246,23 @@ class SlotPool:
     def _can_never_fit(self, request: Request) -> bool:
         return request.slots > self.size
 
-    def _is_over_limit(self, request: Request) -> bool:
+    def _is_over_limit(self, request: Request, planned: int = 0) -> bool:
         share = self._share(request.experiment_id)
-        return share.limit is not None and share.used + request.slots > share.limit
+        return share.limit is not None and share.used + planned + request.slots > share.limit
+
+    def _in_order(self, most: int) -> Iterator[Request]:
+        """The first requests of the queue, as the queue would give them."""
+        heap = self._heap
+        # Positions in the heap; a child is never before its parent.
+        ahead = [(heap[0], 0)] if heap else []
+        while ahead and most > 0:
+            request, at = heapq.heappop(ahead)
+            for child in (2 * at + 1, 2 * at + 2):
+                if child < len(heap):
+                    heapq.heappush(ahead, (heap[child], child))
+            if self._waiting.get(request.key) is request:
+                most -= 1
+                yield request
 
     def _obstacle(self, request: Request) -> str | None:
         if not request.slots:
@@ -204,7 +275,9 @@ class SlotPool:
             return f"its experiment's max_slots: {share.used} of {share.limit} in use"
         if request.slots > len(self.free):
             noun = "slot" if request.slots == 1 else "slots"
-            return f"{request.slots} {noun}: {len(self.free)} of {self.size} free"
+            coming = self._holders.leaving_slots
+            more = f", {coming} when runs leave that were asked to" if coming else ""
+            return f"{request.slots} {noun}: {len(self.free)} of {self.size} free{more}"
         return None
 
     def _give(self, request: Request) -> Grant:
@@ -219,5 +292,6 @@ class SlotPool:
         self.held[grant.request.key] = grant
         if grant.request.slots:
             self._share(grant.request.experiment_id).used += grant.request.slots
+            self._holders.add(grant.request, len(grant.slot_ids))
         else:
             self._slotless += 1

@@ -121,7 +121,11 @@ _TELL: dict[type[Fact], Callable[[Any], str]] = {
     facts.OperationCompleted: lambda f: f"run {f.run_id} completed {f.length} with metric {f.metric!r}",
     facts.EarlyExitReported: lambda f: f"run {f.run_id} said that its hyperparameters are invalid",
     facts.ExitAcknowledged: lambda f: f"run {f.run_id} said that it would exit",
-    facts.PreemptionRequested: lambda f: f"run {f.run_id} was to be preempted by the platform",
+    facts.PreemptionRequested: lambda f: (
+        f"run {f.run_id} was asked to make room for a more important one"
+        if f.for_priority
+        else f"run {f.run_id} was to be preempted by the platform"
+    ),
     facts.MetricsReported: lambda f: f"run {f.run_id} reported {f.group} metrics at step {f.steps}",
     facts.CheckpointReported: lambda f: f"run {f.run_id} saved checkpoint {f.uuid} at step {f.steps}",
     facts.DeadlinePassed: lambda f: f"run {f.run_id} was out of time ({f.kind.value})",

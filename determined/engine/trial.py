@@ -28,6 +28,8 @@ class LiveRun(msgspec.Struct, gc=False):
     """It said that it would exit although work may be left."""
     killed: bool = False
     preempted: bool = False
+    in_no_hurry: bool = False
+    """It was asked to exit only because a more important run wants its slots: it is not killed if it does not."""
     invalid_hp: bool = False
     reports: tuple[str, ...] = ()
     """Names of the newest reports of progress, at most ``MAX_REPORTS``, the newest last."""

@@ -19,24 +19,26 @@ from filelock import FileLock, Timeout
 
 from determined import files
 from determined._version import __version__
-from determined.errors import DeterminedError, FailedPrecondition, InvalidInput, Unavailable
+from determined.common.api.certs import shown_fingerprint
+from determined.errors import DeterminedError, FailedPrecondition
 from determined.launchers.local import LocalLauncher
 from determined.master.api.app import create_app
 from determined.master.api.identity import Identity as ApiIdentity
 from determined.master.api.log_ring import LogRing
-from determined.master.api.security import allowed_hosts
+from determined.master.listening import bind, check_exposure
 from determined.master.local_login import write_local_login
+from determined.master.reach import Reach, arrange
 from determined.master.service.auth import Auth
 from determined.master.service.contexts import Contexts
 from determined.master.service.runs import Identity
 from determined.master.service.service import MasterService
+from determined.master.tls import Tls, prepare
 from determined.steps import step
 from determined.storage.sql import SqlStore
 
 log = logging.getLogger("determined.master")
 
 STOP_WITHIN_S = 3
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,10 @@ class Options:
         ready_fd: where to write one JSON line once serving, or once it is clear that it cannot be.
         local_login: put a token for the local user into the client's own token file.
         url: where trials and clients reach this master, when that is not its own address: behind a proxy, say.
+        url_cert: PEM file that trials check ``url`` against, if neither the system nor ``tls`` vouches for it.
+        allowed_hosts: further names that requests may be addressed to.
+        tls: the certificate to serve TLS with; None for plain HTTP.
+        insecure_http: plain HTTP beyond loopback is meant.
         warm_start: trials start warm unless their configuration says otherwise.
         db: URL of the database; None for a file in the folder.
     """
@@ -62,28 +68,12 @@ class Options:
     ready_fd: int | None = None
     local_login: bool = True
     url: str | None = None
+    url_cert: Path | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    tls: Tls | None = None
+    insecure_http: bool = False
     warm_start: bool = True
     db: str | None = None
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """The listening socket, made first so that its port is known to everybody.
-
-    Raises:
-        Unavailable: the address is taken or not ours.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named in full: event loops send small answers at once only on sockets that say that they speak TCP.
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-        sock.listen(1024)
-    except OSError as e:
-        sock.close()
-        raise Unavailable(f"cannot listen on {host}:{port} ({e.strerror}); choose another port with --port") from e
-    sock.set_inheritable(False)
-    return sock
 
 
 def read_secret(data: Path) -> bytes:
@@ -129,7 +119,21 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._service.hub.close()
         self._ring.finish()
+        self._leave_idle_clients()
         await super().shutdown(sockets)
+
+    def _leave_idle_clients(self) -> None:
+        """Close connections over TLS on which nothing is going on.
+
+        They would be closed in the polite way, which waits for the other end to agree; a client that only keeps the
+        connection for later does not look at it.
+        """
+        for connection in list(self.server_state.connections):
+            cycle, transport = getattr(connection, "cycle", None), getattr(connection, "transport", None)
+            if not self.config.is_ssl or transport is None or transport.get_write_buffer_size():
+                continue
+            if cycle is None or cycle.response_complete:
+                transport.abort()
 
 
 def say(fd: int | None, message: object) -> None:
@@ -146,8 +150,12 @@ async def serve(options: Options) -> None:
     Raises:
         DeterminedError: it cannot be served; nothing was changed.
     """
-    if options.open_mode and options.host not in LOOPBACK:
-        raise InvalidInput(f"--open lets anybody in, so it is for loopback only, not for {options.host}")
+    check_exposure(
+        options.host,
+        is_tls=options.tls is not None,
+        is_open=options.open_mode,
+        is_insecure_allowed=options.insecure_http,
+    )
     store = SqlStore(options.db or f"sqlite:///{options.data / 'master.db'}")
     files.make_folder(options.data, "master.data", 0o700)
     lock = FileLock(options.data / "master.lock")
@@ -158,11 +166,22 @@ async def serve(options: Options) -> None:
             f"another master runs on {options.data}; stop it with `det deploy local cluster-down`, "
             "or choose another folder with --data"
         ) from None
+    names = [options.host, *options.allowed_hosts, *([urlsplit(options.url).hostname or ""] if options.url else [])]
+    certificate = None if options.tls is None else prepare(options.tls, options.data, names)
     sock = bind(options.host, options.port)
     try:
+        reach = arrange(
+            options.host,
+            sock.getsockname()[1],
+            data=options.data,
+            url=options.url,
+            url_cert=options.url_cert,
+            names=options.allowed_hosts,
+            certificate=certificate,
+        )
         await store.open()
         try:
-            await _serve_on(options, sock, store)
+            await _serve_on(options, sock, reach, store)
         finally:
             await store.close()
     finally:
@@ -170,11 +189,8 @@ async def serve(options: Options) -> None:
         lock.release()
 
 
-async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> None:
-    port = sock.getsockname()[1]
-    shown = "127.0.0.1" if options.host in ("0.0.0.0", "::", *LOOPBACK) else options.host  # noqa: S104
-    own_url = f"http://{shown}:{port}"
-    url = own_url if options.url is None else options.url.rstrip("/")
+async def _serve_on(options: Options, sock: socket.socket, reach: Reach, store: SqlStore) -> None:
+    certificate = reach.certificate
     cluster_id = await store.get_meta("cluster_id", str(uuid.uuid4()))
     master_id = str(uuid.uuid4())
     launcher = LocalLauncher(options.data, options.slots)
@@ -187,7 +203,7 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
         launcher=launcher,
         contexts=Contexts(options.data / "contexts"),
         mint=auth,
-        identity=Identity(master_id, cluster_id, url),
+        identity=Identity(master_id, cluster_id, reach.url, _text(reach.url_file), reach.url_name),
         checkpoint_storage=storage,
         warm_trials=options.warm_start,
     )
@@ -196,8 +212,8 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
     await service.start()
     step("master.recover.after")
     if options.local_login:
-        names = [*(f"http://{name}:{port}" for name in ("127.0.0.1", "localhost")), *({url} - {own_url})]
-        await asyncio.to_thread(write_local_login, names, boot.local_user.username, boot.local_token)
+        await asyncio.to_thread(write_local_login, reach.local, boot.local_user.username, boot.local_token)
+        await asyncio.to_thread(reach.pin_locally)
     if boot.password is not None:
         files.replace_file(options.data / "password", f"{boot.password}\n".encode(), "master.password", 0o600)
     identity = ApiIdentity(
@@ -205,13 +221,19 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
         cluster_id=cluster_id,
         version=__version__,
         agent_id=launcher.name,
-        hosts=allowed_hosts(options.host, [urlsplit(url).hostname or ""]),
+        hosts=reach.hosts,
         config={"checkpoint_storage": storage, "resource_manager": {"type": "agent"}},
     )
     ring = LogRing()
     logging.getLogger().addHandler(ring)
     app = create_app(service, store, auth, identity, ring)
-    ready = {"url": own_url, "pid": os.getpid(), "version": __version__, "data": str(options.data)}
+    ready: dict[str, object] = {
+        "url": reach.own,
+        "pid": os.getpid(),
+        "version": __version__,
+        "data": str(options.data),
+        "certificate": _text(reach.certificate_file),
+    }
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -222,9 +244,13 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
         # Nothing here asks where a request came from, and headers that claim to know are not to be believed.
         proxy_headers=False,
         server_header=False,
+        ssl_certfile=None if certificate is None else certificate.files.cert,
+        ssl_keyfile=None if certificate is None else certificate.files.key,
     )
     server = _Server(config, service, ring, ready, options)
     store.lost.add_done_callback(lambda _: server.leave())
+    if certificate is not None:
+        log.info("certificate with SHA-256 fingerprint %s", shown_fingerprint(certificate.fingerprint))
     try:
         await server.serve(sockets=[sock])
     finally:
@@ -234,6 +260,10 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
         files.remove(options.data / "master.json", "master.leave")
     if store.lost.done():
         raise FailedPrecondition(store.lost.result())
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def run(options: Options) -> int:

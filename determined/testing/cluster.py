@@ -13,6 +13,7 @@ from types import TracebackType
 
 import psutil
 
+from determined.common.api.certs import Cert
 from determined.common.api.session import Session
 
 TEST_DB = os.environ.get("DET_TEST_DB", "sqlite")
@@ -152,7 +153,13 @@ class LocalMaster:
 
     def session(self) -> Session:
         """An authenticated connection."""
-        return Session(self.url, token=self.token())
+        return Session(self.url, token=self.token(), cert=self.cert)
+
+    @property
+    def cert(self) -> Cert | None:
+        """What to check its certificate against; None without TLS."""
+        file = self.data / "tls" / "certificate.pem"
+        return Cert(pinned=file.read_text()) if self.url.startswith("https:") else None
 
     def run(self, command: Sequence[str], typed: str = "", **more: str) -> subprocess.CompletedProcess[str]:
         """Run a client's command to its end, in this folder, with this master as its master.

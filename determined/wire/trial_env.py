@@ -28,6 +28,8 @@ class RunFacts:
     user_token: str
     checkpoint: str | None
     steps: int
+    cert_file: str | None = None
+    cert_name: str | None = None
     gpu_uuids: tuple[str, ...] = ()
     debug: bool = False
 
@@ -72,6 +74,10 @@ def environment(facts: RunFacts) -> dict[str, str]:
     env |= _ports(run.slot_ids)
     if facts.checkpoint is not None:
         env["DET_LATEST_CHECKPOINT"] = facts.checkpoint
+    if facts.cert_file is not None:
+        env["DET_MASTER_CERT_FILE"] = facts.cert_file
+    if facts.cert_name is not None:
+        env["DET_MASTER_CERT_NAME"] = facts.cert_name
     if facts.debug:
         env["DET_DEBUG"] = "true"
     return env
@@ -99,8 +105,8 @@ def info_files(facts: RunFacts) -> dict[str, str]:
         "allocation_id": facts.run.allocation_id,
         "session_token": facts.run_token,
         "task_type": "TRIAL",
-        "master_cert_name": None,
-        "master_cert_file": None,
+        "master_cert_name": facts.cert_name,
+        "master_cert_file": facts.cert_file,
         "latest_checkpoint": facts.checkpoint,
     }
     trial = {

@@ -39,6 +39,7 @@ class Run:
     id: int
     phase: str = "QUEUED"
     asked: bool = False
+    hurried: bool = False
     killed: bool = False
     acknowledged: bool = False
     invalid: bool = False
@@ -120,11 +121,12 @@ class Model:
             elif how == "CANCELED":
                 self.ask(t, t.run)
 
-    def ask(self, t: ModelTrial, run: Run) -> None:
+    def ask(self, t: ModelTrial, run: Run, hurried: bool = True) -> None:
         if run.phase == "STARTING":
             self.kill(t, run)
         else:
             run.asked = True
+            run.hurried = run.hurried or hurried
 
     def kill(self, t: ModelTrial, run: Run) -> None:
         run.killed = True
@@ -276,7 +278,7 @@ class Model:
         self.current(fact)[1].acknowledged = True
 
     def on_PreemptionRequested(self, fact: facts.PreemptionRequested) -> None:
-        self.ask(*self.current(fact))
+        self.ask(*self.current(fact), hurried=not fact.for_priority)
 
     def on_MetricsReported(self, fact: facts.MetricsReported) -> None:
         self.current(fact)
@@ -290,7 +292,7 @@ class Model:
             t, run = self.current(fact)
         except Refused:
             return
-        if run.asked if fact.kind is DeadlineKind.PREEMPTION else run.invalid:
+        if run.hurried if fact.kind is DeadlineKind.PREEMPTION else run.invalid:
             self.kill(t, run)
 
     def on_RunExited(self, fact: facts.RunExited) -> None:

@@ -167,6 +167,10 @@ class EngineAndModel(RuleBasedStateMachine):
     def report(self, number: int, shift: int, kind: Any) -> None:
         self.tell(kind(**self.about(number, shift)))
 
+    @rule(number=pick, shift=late)
+    def make_room(self, number: int, shift: int) -> None:
+        self.tell(facts.PreemptionRequested(**self.about(number, shift), for_priority=True))
+
     @rule(number=pick, shift=late, steps=st.sampled_from([10, 20]))
     def save(self, number: int, shift: int, steps: int) -> None:
         self.tell(facts.CheckpointReported(**self.about(number, shift), uuid=f"c{self.at}", steps=steps))

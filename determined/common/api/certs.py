@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,15 +24,27 @@ class Cert:
         cert_pem: trusted beside the system's certificates; None for the system's alone.
         noverify: check nothing.
         name: host name expected in the certificate; None for that of the URL.
+        pinned: PEM text of the one certificate that the master must show, whoever vouches for it, and whatever names
+            and dates it holds. It rules out ``cert_pem``.
     """
 
     cert_pem: str | None = None
     noverify: bool = False
     name: str | None = None
+    pinned: str | None = None
 
     def __post_init__(self) -> None:
-        if self.cert_pem is not None and self.noverify:
+        if self.noverify and (self.cert_pem is not None or self.pinned is not None):
             raise InvalidInput("a certificate to trust and noverify exclude each other; give one of them")
+
+    @property
+    def pin(self) -> str | None:
+        """SHA-256 of the certificate that is pinned, in hexadecimal; None if none is.
+
+        Raises:
+            InvalidInput: ``pinned`` is not PEM.
+        """
+        return None if self.pinned is None else fingerprint(self.pinned)
 
     def ssl_context(self) -> ssl.SSLContext:
         """A TLS context that checks just this.
@@ -38,11 +52,16 @@ class Cert:
         Raises:
             InvalidInput: ``cert_pem`` is not PEM.
         """
-        context = ssl.create_default_context()
-        if self.noverify:
+        if self.noverify or self.pinned is not None:
+            # A pinned certificate is compared as a whole, once it has been shown; its key proves the rest.
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
+            return context
+        context = ssl.create_default_context()
         if self.cert_pem is not None:
+            # Whatever the file names is trusted by itself, be it the master's own certificate or that of who issued it.
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
             try:
                 context.load_verify_locations(cadata=self.cert_pem)
             except (ssl.SSLError, ValueError) as error:
@@ -50,8 +69,37 @@ class Cert:
         return context
 
 
+def first_certificate(pem: str) -> str:
+    """The first certificate of a PEM text, which is a server's own where the text is what it shows.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    found = re.search(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", pem, re.DOTALL)
+    if found is None:
+        raise InvalidInput("there is no certificate in the text; it should hold a part -----BEGIN CERTIFICATE-----")
+    return found[0]
+
+
+def fingerprint(pem: str) -> str:
+    """SHA-256 of the first certificate of a PEM text, in lower-case hexadecimal.
+
+    Raises:
+        InvalidInput: it is not PEM.
+    """
+    try:
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(first_certificate(pem))).hexdigest()
+    except ValueError as error:
+        raise InvalidInput(f"the master's certificate is not readable as PEM ({error})") from error
+
+
+def shown_fingerprint(digest: str) -> str:
+    """A fingerprint as people compare it: ``AB:CD:...``."""
+    return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2)).upper()
+
+
 class CertStore:
-    """The file ``certs.json``: master URL -> certificates that the user chose to trust.
+    """The file ``certs.json``: master URL -> the certificate that the user chose to trust, and no other.
 
     The reference client uses the same file.
     """
@@ -113,7 +161,7 @@ def default_load(
     file = os.environ.get("DET_MASTER_CERT_FILE")
     if not file:
         # Plain HTTP shows no certificate: no reason to touch the file.
-        return Cert(CertStore().get_cert(master_url) if master_url.startswith("https:") else None, name=name)
+        return Cert(pinned=CertStore().get_cert(master_url) if master_url.startswith("https:") else None, name=name)
     if file.lower() == "noverify":
         return Cert(noverify=True, name=name)
     return Cert(_read_pem(file), name=name)

@@ -28,9 +28,13 @@ def open_pool(url: str, cert: Cert | None) -> urllib3.PoolManager:
         options["ssl_context"] = cert.ssl_context()
         if cert.noverify:
             options.update(cert_reqs="CERT_NONE", assert_hostname=False)
+        elif cert.pinned is not None:
+            options.update(cert_reqs="CERT_NONE", assert_fingerprint=cert.pin)
         elif cert.name is not None:
-            options.update(assert_hostname=cert.name, server_hostname=cert.name)
-    proxy = _proxy_for(url)
+            options.update(assert_hostname=cert.name)
+        if cert.name is not None:
+            options.update(server_hostname=cert.name)
+    proxy = proxy_for(url)
     return urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
 
 
@@ -43,7 +47,8 @@ def _socket_options() -> list[tuple[int, int, int]]:
     return options
 
 
-def _proxy_for(url: str) -> str | None:
+def proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for a master, or None."""
     from urllib.parse import urlsplit
     from urllib.request import getproxies, proxy_bypass
 

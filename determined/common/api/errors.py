@@ -5,6 +5,7 @@ DeterminedError
 │   ├── MasterNotFoundException          no answer at all; also Unavailable, since a retry can help
 │   │   ├── MasterTimeoutException       no answer in time
 │   │   └── UntrustedCertificateException
+│   │       └── ChangedCertificateException   not the one that was trusted for this master
 │   └── APIException                     the master refused; has ``status_code`` and ``code``
 │       ├── InvalidRequestException      also InvalidInput
 │       ├── PreconditionException        also FailedPrecondition
@@ -70,6 +71,10 @@ class MasterTimeoutException(MasterNotFoundException):
 
 class UntrustedCertificateException(MasterNotFoundException):
     """Something answers over TLS, with a certificate that is not trusted."""
+
+
+class ChangedCertificateException(UntrustedCertificateException):
+    """Another certificate than the one that was trusted for this master."""
 
 
 class APIException(BadRequestException):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
-import re
 import threading
 from collections.abc import Collection, Generator, Mapping
 from enum import Enum
@@ -18,7 +17,6 @@ from determined.common.api.connections import CONNECT_TIMEOUT_S, open_pool
 from determined.common.api.ndjson import objects_of
 from determined.common.api.retries import retry_policy
 from determined.common.util import canonical_master_url
-from determined.errors import DeterminedError
 from determined.steps import step
 from determined.wire.values import protect
 
@@ -239,7 +237,10 @@ class Session:
                 preload_content=not stream,
             )
         except urllib3.exceptions.HTTPError as error:
-            raise _unreachable(self._url, what, error, timeout_s) from error
+            # Only now: it loads what a call that is answered does not need.
+            from determined.common.api.unreachable import unreachable
+
+            raise unreachable(self._url, what, error, timeout_s) from error
         step("call.after")
         if response.status >= 300:
             answer = response.data
@@ -288,20 +289,3 @@ def _encode(what: str, body: Any) -> bytes:
             f"{what} was not sent: its content cannot be written as JSON ({error}); use plain numbers, text, lists"
             " and dictionaries"
         ) from error
-
-
-def _unreachable(url: str, what: str, error: Exception, timeout_s: float | None) -> DeterminedError:
-    import urllib3
-
-    cause = getattr(error, "reason", None) if isinstance(error, urllib3.exceptions.MaxRetryError) else error
-    if isinstance(cause, urllib3.exceptions.SSLError):
-        return errors.UntrustedCertificateException(
-            f"no trusted connection to the master at {url}: {cause}; set DET_MASTER_CERT_FILE to its certificate"
-        )
-    if isinstance(cause, urllib3.exceptions.ReadTimeoutError):
-        return errors.MasterTimeoutException(f"{what} got no answer within {timeout_s} s; try again")
-    why = re.sub(r"^\w+\(.*?\): ", "", str(cause))
-    return errors.MasterNotFoundException(
-        f"no master answers at {url} ({why}); start one with `det deploy local cluster-up`,"
-        " or name another with -m or DET_MASTER"
-    )

@@ -139,6 +139,10 @@ class Call:
         """Whether a page in a browser asks."""
         return any(name == b"sec-fetch-site" for name, _ in self._scope["headers"])
 
+    def is_encrypted(self) -> bool:
+        """Whether it came over TLS that ends here; of a proxy's nothing is known."""
+        return bool(self._scope.get("scheme") == "https")
+
     def credentials(self) -> Credentials:
         """The tokens that came along."""
         user_token = run_token = cookie = ""

@@ -104,7 +104,7 @@ class Guard:
         if not self.hosts.allows(host):
             return PermissionDenied(
                 f"requests for the host {host[:100]!a} are not served; use one of "
-                f"{', '.join(sorted(self.hosts.names))}, or add it to the master's host names"
+                f"{', '.join(sorted(self.hosts.names))}, or start the master with --allowed-host for it"
             )
         if scope["method"] not in _SAFE and _is_foreign(origin, site, host):
             return PermissionDenied("requests that change something are not taken from other sites")

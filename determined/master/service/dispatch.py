@@ -56,6 +56,7 @@ class Dispatcher:
         elif isinstance(effect, fx.RunKill):
             self._kill(lane, effect)
         elif isinstance(effect, fx.RunPreempt):
+            self.pool.leaves(effect.trial_id, effect.run_id)
             self.hub.tell(("preempt", effect.trial_id))
         elif isinstance(effect, fx.RunEnded):
             self._end(lane, effect)
@@ -94,9 +95,12 @@ class Dispatcher:
 
     def request(self, lane: Lane, trial_id: TrialId, run_id: RunId) -> Request:
         """What a run asks of the pool."""
-        resources = lane.config.resources
-        priority = DEFAULT_PRIORITY if resources.priority is None else resources.priority
-        return Request(priority, lane.id, trial_id, run_id, resources.slots_per_trial)
+        return Request(self.priority(lane), lane.id, trial_id, run_id, lane.config.resources.slots_per_trial)
+
+    def priority(self, lane: Lane) -> int:
+        """How important the runs of an experiment are: 1 is the most."""
+        given = lane.config.resources.priority
+        return DEFAULT_PRIORITY if given is None else given
 
     def want(self, lane: Lane, effect: fx.SlotsWanted) -> None:
         """Queue a run for slots."""
@@ -114,6 +118,8 @@ class Dispatcher:
         self._granting = False
         for grant in self.pool.grant():
             self.spawn(self._commit_grant(grant))
+        for request in self.pool.reclaim():
+            self.spawn(self._ask_to_leave(request))
         if self.pool.waiting:
             self.hub.tell("slots wanted")
 
@@ -134,6 +140,18 @@ class Dispatcher:
             # The run was withdrawn, or is over already, while its grant was on the way.
             self.pool.release(request.trial_id, request.run_id)
             self.grant_soon()
+        elif self.pool.is_leaving(request.trial_id, request.run_id):
+            # It was to make room for another while it did not have its slots yet, so nobody could tell it.
+            await self._ask_to_leave(request)
+
+    async def _ask_to_leave(self, request: Request) -> None:
+        """Ask a run to save and leave, because a more important one waits for its slots."""
+        await self.commits.persist(
+            request.experiment_id,
+            lambda: facts.PreemptionRequested(
+                at=self.clock(), trial_id=request.trial_id, run_id=request.run_id, for_priority=True
+            ),
+        )
 
     # Processes
 
@@ -165,6 +183,7 @@ class Dispatcher:
 
     def _kill(self, lane: Lane, effect: fx.RunKill) -> None:
         run = run_of(lane, effect.trial_id, effect.run_id)
+        self.pool.leaves(effect.trial_id, effect.run_id)
         self.hub.tell(("preempt", effect.trial_id))
         if run is not None:
             self._in_order(run.allocation_id, lambda: self.launcher.kill(run.allocation_id))

@@ -49,11 +49,18 @@ class Mint(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who this master is, and where trials reach it."""
+    """Who this master is, and where trials reach it.
+
+    Attributes:
+        cert_file: PEM file that trials check ``url`` against; None for what the system trusts.
+        cert_name: name that they expect in its certificate, if it is not that of ``url``.
+    """
 
     master_id: str
     cluster_id: str
     url: str
+    cert_file: str | None = None
+    cert_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,8 @@ class RunSpecs:
             master_url=self.identity.url,
             master_id=self.identity.master_id,
             cluster_id=self.identity.cluster_id,
+            cert_file=self.identity.cert_file,
+            cert_name=self.identity.cert_name,
             run_token=self.mint.mint_run_token(run.allocation_id),
             user_token=self.mint.mint_user_token(owner, run.allocation_id),
             checkpoint=checkpoint,

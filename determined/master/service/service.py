@@ -151,6 +151,8 @@ class MasterService:
         lane = await self.commits.lane(experiment_id)
         if lane is not None:
             self.pool.set_limit(experiment_id, lane.config.resources.max_slots)
+            if "priority" in changes:
+                self.pool.set_priority(experiment_id, self.dispatcher.priority(lane))
             self.dispatcher.grant_soon()
         return record
 

@@ -89,7 +89,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_trusted_certificate_is_remembered_per_master(config: Path) -> None:
     CertStore().set_cert("https://box:443", "PEM")
-    assert default_load("https://box:443") == Cert("PEM")
+    assert default_load("https://box:443") == Cert(pinned="PEM")
     assert default_load("https://other:443") == Cert()
     CertStore().delete_cert("https://box:443")
     assert default_load("https://box:443") == Cert()

@@ -195,8 +195,8 @@ class Driver:
     def acknowledge(self, name: str, run: int | None = None) -> list[Effect]:
         return self.tell(facts.ExitAcknowledged(**self._of(name, run)))
 
-    def preempt(self, name: str, run: int | None = None) -> list[Effect]:
-        return self.tell(facts.PreemptionRequested(**self._of(name, run)))
+    def preempt(self, name: str, run: int | None = None, for_priority: bool = False) -> list[Effect]:
+        return self.tell(facts.PreemptionRequested(**self._of(name, run), for_priority=for_priority))
 
     def metrics(self, name: str, steps: int, run: int | None = None) -> list[Effect]:
         return self.tell(facts.MetricsReported(**self._of(name, run), group="training", steps=steps))

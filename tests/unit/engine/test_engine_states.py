@@ -202,6 +202,27 @@ def test_the_platform_may_preempt_a_run() -> None:
     assert driver.said(fx.SlotsWanted) == [fx.SlotsWanted(driver.id_of("a"), RunId(2), 1)]
 
 
+def test_who_is_to_make_room_for_a_more_important_run_is_asked_and_never_killed() -> None:
+    driver = searching()
+    driver.preempt("a", for_priority=True)
+    assert driver.said(fx.RunPreempt) == [fx.RunPreempt(driver.id_of("a"), RunId(1))]
+    assert not driver.said(fx.DeadlineSet)
+    assert driver.preempt("a", for_priority=True) == []
+    # A deadline from before, if there was one, is not meant for it.
+    assert driver.deadline("a", DeadlineKind.PREEMPTION) == []
+    assert [type(e) for e in driver.engine.resume(1.0)] == [fx.RunFound, fx.RunPreempt]
+
+
+def test_who_was_to_make_room_and_is_paused_then_has_to_hurry() -> None:
+    driver = searching()
+    driver.preempt("a", for_priority=True)
+    driver.command(Verb.PAUSE)
+    assert driver.said(fx.DeadlineSet)
+    assert driver.preempt("a", for_priority=True) == []
+    driver.deadline("a", DeadlineKind.PREEMPTION)
+    assert driver.said(fx.RunKill)
+
+
 def test_preemption_before_the_start_line_kills() -> None:
     driver = Driver()
     driver.create("a")

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from determined.errors import Unavailable
-from determined.master.app import bind
+from determined.master.listening import bind
 
 
 def test_answers_are_not_held_back_by_the_kernel() -> None:

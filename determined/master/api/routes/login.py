@@ -17,7 +17,8 @@ async def login(call: Call) -> Handled:
     token, user = await call.auth.login(asked.username, asked.password, asked.is_hashed)
     answer = wire.LoginAnswer(token=token, user=wire.user_json(user))
     # Pages must not be able to read the token, so a browser keeps it where scripts cannot.
-    cookie = f"auth={token}; HttpOnly; SameSite=Strict; Path=/".encode()
+    secure = "; Secure" if call.is_encrypted() else ""
+    cookie = f"auth={token}; HttpOnly; SameSite=Strict; Path=/{secure}".encode()
     return json_answer(answer, ((b"set-cookie", cookie),) if call.from_browser() else ())
 
 
