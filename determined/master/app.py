@@ -140,8 +140,11 @@ def say(fd: int | None, message: object) -> None:
         f.write(json.dumps(message) + "\n")
 
 
-async def serve(options: Options) -> None:
+async def serve(options: Options) -> str | None:
     """Serve until SIGTERM or SIGINT.
+
+    Returns:
+        Why it stopped by itself, after it had served; None where it was told to.
 
     Raises:
         DeterminedError: it cannot be served; nothing was changed.
@@ -162,7 +165,7 @@ async def serve(options: Options) -> None:
     try:
         await store.open()
         try:
-            await _serve_on(options, sock, store)
+            return await _serve_on(options, sock, store)
         finally:
             await store.close()
     finally:
@@ -170,7 +173,7 @@ async def serve(options: Options) -> None:
         lock.release()
 
 
-async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> None:
+async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> str | None:
     port = sock.getsockname()[1]
     shown = "127.0.0.1" if options.host in ("0.0.0.0", "::", *LOOPBACK) else options.host  # noqa: S104
     own_url = f"http://{shown}:{port}"
@@ -232,17 +235,18 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
         auth.close()
         logging.getLogger().removeHandler(ring)
         files.remove(options.data / "master.json", "master.leave")
-    if store.lost.done():
-        raise FailedPrecondition(store.lost.result())
+    return store.lost.result() if store.lost.done() else None
 
 
 def run(options: Options) -> int:
     """Serve, and turn what stops it into an exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
-        asyncio.run(serve(options))
+        why = asyncio.run(serve(options))
     except DeterminedError as e:
         say(options.ready_fd, {"error": str(e)})
-        print(f"determined.master: {e}", file=sys.stderr)
+        why = str(e)
+    if why is not None:
+        print(f"determined.master: {why}", file=sys.stderr)
         return 1
     return 0

@@ -14,7 +14,15 @@ import pytest
 from determined.testing.cluster import LocalMaster, MasterFailed
 from determined.testing.database import opened
 from determined.testing.postgres import PostgresServer, new_database, run_sql
-from tests.e2e.support import events_of, started_experiment, trials_of, until_running
+from tests.e2e.support import (
+    created,
+    events_of,
+    started_experiment,
+    trials_of,
+    until_over,
+    until_running,
+    write_config,
+)
 from tests.e2e.test_faults import slow_copy
 from tests.integration.postgres_rig import end_lock_holder
 
@@ -89,6 +97,24 @@ def test_a_search_goes_on_over_a_database_that_is_restarted_and_stands_still(
             assert session.get("/api/v1/experiments")["experiments"]
             assert master.pid == pid
         assert "Traceback" not in master.log
+
+
+def test_a_database_is_moved_there_and_the_master_goes_on_with_it(
+    server: PostgresServer, tmp_path: Path, model: Path
+) -> None:
+    url = new_database(server.url())
+    with LocalMaster(tmp_path / "m", db=f"sqlite:///{tmp_path}/m/data/master.db") as before:
+        experiment = created(before.det("e", "create", write_config(tmp_path), str(model)).stdout)
+        with before.session() as session:
+            assert until_over(session, experiment) == "STATE_COMPLETED"
+            trials = trials_of(session, experiment)
+    moved = before.det("db", "copy", "--from", f"sqlite:///{before.data}/master.db", "--to", url)
+    assert moved.returncode == 0, moved.stderr
+    with LocalMaster(tmp_path / "m", db=url) as after:
+        with after.session() as session:
+            assert trials_of(session, experiment) == trials
+        again = created(after.det("e", "create", write_config(tmp_path), str(model)).stdout)
+        assert again == experiment + 1
 
 
 def test_a_second_master_is_refused_in_a_sentence(master: LocalMaster, tmp_path: Path) -> None:
