@@ -11,7 +11,7 @@ DEMO := $(CURDIR)/.demo
 AGAIN := $(if $(COVERED),--ignore tests/unit --ignore tests/property --ignore tests/histories)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-e2e test-crash crash power chaos test-cold test-compat test-torch docs check format coverage bench clean
+.PHONY: help setup demo test test-unit test-e2e test-crash crash power chaos test-cold test-postgres test-compat test-torch docs check format coverage bench clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,6 +54,11 @@ power: $(VENV)/.dev  ## every power cut and every failure of the disk; takes min
 test-cold: $(VENV)/.dev  ## what runs trials, with warm start off; takes a quarter of an hour
 	DET_TEST_WARM_START=false $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/e2e tests/crash
 	DET_TEST_WARM_START=false $(BIN)/python -m determined.testing.chaos --seed 2001 --seeds 5 --keep-going
+
+test-postgres: $(VENV)/.dev  ## masters in tests keep everything on PostgreSQL; takes a quarter of an hour
+	DET_TEST_DB=postgres $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/contract/test_stores.py \
+	  tests/property/test_stores_agree.py tests/integration tests/e2e/test_faults.py tests/e2e/test_postgres.py \
+	  tests/e2e/test_events_of_a_search.py tests/crash/test_master_dies.py
 
 chaos: $(VENV)/.dev  ## searches while everything is killed, paused and cut off, for an hour
 	$(BIN)/python -m determined.testing.chaos --minutes 60 --keep-going

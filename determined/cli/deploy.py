@@ -20,7 +20,13 @@ def cluster_up(call: Call) -> None:
 
     args = call.args
     options = local_master.MasterOptions(
-        _data_dir(call), host=args.host, port=args.port, open=args.open, slots=args.slots, serving=_serving(args)
+        _data_dir(call),
+        host=args.host,
+        port=args.port,
+        open=args.open,
+        slots=args.slots,
+        serving=_serving(args),
+        db=args.db,
     )
     if args.no_daemon:
         local_master.run_in_foreground(options)
@@ -99,6 +105,7 @@ def _up_options(parser: argparse.ArgumentParser) -> None:
         "--allowed-host", action="append", default=[], metavar="NAME", help="another name it may be called by"
     )
     parser.add_argument("--insecure-http", action="store_true", help="allow a --host beyond loopback without TLS")
+    parser.add_argument("--db", metavar="URL", help="database (default: DET_DB, else a file in the folder of its data)")
     parser.add_argument("--no-daemon", action="store_true", help="stay in the foreground")
 
 

@@ -38,6 +38,7 @@ class MasterOptions:
         open: ask nobody for a password.
         serving: further options of the master itself: how it serves TLS, and by which names it may be called.
         slots: how many trials run at once; None for the master's own choice.
+        db: URL of the database; None for what ``DET_DB`` says, or a file in the folder.
         command: what to run, before the options.
     """
 
@@ -47,6 +48,7 @@ class MasterOptions:
     open: bool = False
     slots: int | None = None
     serving: tuple[str, ...] = ()
+    db: str | None = None
     command: tuple[str, ...] = (sys.executable, "-m", "determined.master")
 
     def argv(self, port: int) -> list[str]:
@@ -55,6 +57,10 @@ class MasterOptions:
         argv += ["--open"] if self.open else []
         argv += self.serving
         return argv if self.slots is None else [*argv, "--slots", str(self.slots)]
+
+    def environment(self) -> dict[str, str]:
+        """What it finds set. The URL of a database may hold a password, which others could read in a command line."""
+        return local_files.environment() | ({} if self.db is None else {"DET_DB": self.db})
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +185,7 @@ def run_in_foreground(options: MasterOptions) -> None:
     ports.note(options.data_dir, port)
     argv = options.argv(port)
     os.chdir(options.data_dir)
-    os.execve(argv[0], argv, local_files.environment())  # noqa: S606 - no shell is meant
+    os.execve(argv[0], argv, options.environment())  # noqa: S606 - no shell is meant
 
 
 def _start(options: MasterOptions) -> RunningMaster:
@@ -216,7 +222,7 @@ def _launch(options: MasterOptions, port: int) -> RunningMaster:
                     start_new_session=True,
                     # Not the user's folder: modules that lie there must not hide those of the master.
                     cwd=options.data_dir,
-                    env=local_files.environment(),
+                    env=options.environment(),
                 )
         finally:
             os.close(writer)

@@ -144,8 +144,11 @@ def say(fd: int | None, message: object) -> None:
         f.write(json.dumps(message) + "\n")
 
 
-async def serve(options: Options) -> None:
+async def serve(options: Options) -> str | None:
     """Serve until SIGTERM or SIGINT.
+
+    Returns:
+        Why it stopped by itself, after it had served; None where it was told to.
 
     Raises:
         DeterminedError: it cannot be served; nothing was changed.
@@ -181,7 +184,7 @@ async def serve(options: Options) -> None:
         )
         await store.open()
         try:
-            await _serve_on(options, sock, reach, store)
+            return await _serve_on(options, sock, reach, store)
         finally:
             await store.close()
     finally:
@@ -189,7 +192,7 @@ async def serve(options: Options) -> None:
         lock.release()
 
 
-async def _serve_on(options: Options, sock: socket.socket, reach: Reach, store: SqlStore) -> None:
+async def _serve_on(options: Options, sock: socket.socket, reach: Reach, store: SqlStore) -> str | None:
     certificate = reach.certificate
     cluster_id = await store.get_meta("cluster_id", str(uuid.uuid4()))
     master_id = str(uuid.uuid4())
@@ -258,8 +261,7 @@ async def _serve_on(options: Options, sock: socket.socket, reach: Reach, store: 
         auth.close()
         logging.getLogger().removeHandler(ring)
         files.remove(options.data / "master.json", "master.leave")
-    if store.lost.done():
-        raise FailedPrecondition(store.lost.result())
+    return store.lost.result() if store.lost.done() else None
 
 
 def _text(path: Path | None) -> str | None:
@@ -270,9 +272,11 @@ def run(options: Options) -> int:
     """Serve, and turn what stops it into an exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
-        asyncio.run(serve(options))
+        why = asyncio.run(serve(options))
     except DeterminedError as e:
         say(options.ready_fd, {"error": str(e)})
-        print(f"determined.master: {e}", file=sys.stderr)
+        why = str(e)
+    if why is not None:
+        print(f"determined.master: {why}", file=sys.stderr)
         return 1
     return 0

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import psutil
 import sqlalchemy
+from filelock import FileLock, Timeout
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from determined import files
-from determined.errors import CorruptState, DeterminedError, InvalidInput, StorageFailed
+from determined.errors import CorruptState, DeterminedError, FailedPrecondition, InvalidInput, StorageFailed
 from determined.storage.claim import Claim, Unclaimed
 from determined.storage.faults import conflict, describe, missing
 
@@ -47,6 +50,19 @@ class Backend(Protocol):
 
     def claim(self, lost: Callable[[str], None]) -> Claim:
         """What makes this process the only writer. ``lost`` hears from any thread why it is that no more."""
+
+    def without_master(self) -> AbstractContextManager[None]:
+        """Keep masters off meanwhile, without becoming the writer.
+
+        Raises:
+            FailedPrecondition: one uses the database.
+        """
+
+    def exists(self) -> bool:
+        """False when it is plainly not there."""
+
+    def damages(self, conn: sqlalchemy.Connection) -> list[str]:
+        """What the database itself finds wrong with it, a sentence each."""
 
     def prepare(self, conn: sqlalchemy.Connection) -> None:
         """Set up what queries need beside the tables, in the writer's transaction."""
@@ -127,6 +143,32 @@ class SqliteBackend:
     def claim(self, lost: Callable[[str], None]) -> Claim:
         """See ``Backend``."""
         return Unclaimed()
+
+    @contextlib.contextmanager
+    def without_master(self) -> Iterator[None]:
+        """See ``Backend``. A master locks the folder that its file is in."""
+        path = self._path.absolute().with_name("master.lock")
+        lock = FileLock(path)
+        try:
+            if path.exists():
+                lock.acquire(timeout=0)
+        except Timeout:
+            raise FailedPrecondition(
+                f"a master uses the database {self.shown}; stop it first (det deploy local cluster-down)"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def exists(self) -> bool:
+        """See ``Backend``."""
+        return self._path.exists()
+
+    def damages(self, conn: sqlalchemy.Connection) -> list[str]:
+        """See ``Backend``."""
+        told = [str(row[0]) for row in conn.exec_driver_sql("PRAGMA integrity_check(20)")]
+        return [] if told == ["ok"] else [f"SQLite says: {line}" for line in told]
 
     def prepare(self, conn: sqlalchemy.Connection) -> None:
         """See ``Backend``."""

@@ -9,7 +9,7 @@ import os
 import secrets
 import socket
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import psycopg
@@ -59,6 +59,24 @@ class PostgresBackend:
     def claim(self, lost: Callable[[str], None]) -> PostgresClaim:
         """See ``Backend``."""
         return PostgresClaim(self._dsn(), self.shown, self._writer_name, lost)
+
+    @contextlib.contextmanager
+    def without_master(self) -> Iterator[None]:
+        """See ``Backend``."""
+        claim = self.claim(lambda why: None)
+        claim.take()
+        try:
+            yield
+        finally:
+            claim.release()
+
+    def exists(self) -> bool:
+        """See ``Backend``. Whether it is there turns out when it is opened."""
+        return True
+
+    def damages(self, conn: sqlalchemy.Connection) -> list[str]:
+        """See ``Backend``. PostgreSQL checks each page when it is read."""
+        return []
 
     @property
     def _writer_name(self) -> str:

@@ -104,6 +104,8 @@ class PostgresClaim:
     def enter(self, conn: Connection) -> None:
         """See ``Claim``."""
         about = json.dumps({"host": socket.gethostname(), "pid": os.getpid()})
+        # Whoever lost the lock may stand still in the middle of a transaction, for ever as far as we know.
+        _end_sessions(conn, "determined writer %")
         conn.exec_driver_sql("INSERT INTO meta (key, value) VALUES (%s, '0:0') ON CONFLICT DO NOTHING", (_ROW,))
         self._epoch, self._unit = _read(conn)[0] + 1, 0
         conn.exec_driver_sql("UPDATE meta SET value = %s WHERE key = %s", (self._value, _ROW))
@@ -128,7 +130,7 @@ class PostgresClaim:
             cursor.execute("UPDATE meta SET value = %s WHERE key = %s AND value = %s", (after, _ROW, self._value))
             found = cursor.rowcount
         if found != 1:
-            raise self._tell_lost()
+            raise self._tell_lost("nothing was stored")
 
     def committed(self) -> None:
         """See ``Claim``."""
@@ -137,26 +139,22 @@ class PostgresClaim:
     def find_out(self, conn: Connection) -> bool:
         """See ``Claim``."""
         # The server may not know yet that the old connection is gone, and hold its transaction open.
-        conn.exec_driver_sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE application_name = %s AND pid <> pg_backend_pid() AND datname = current_database()",
-            (self._writer,),
-        )
+        _end_sessions(conn, self._writer)
         # Waits for that transaction, if it is just being committed.
         epoch, unit = _read(conn)
         if epoch != self._epoch or unit not in (self._unit, self._unit + 1):
-            raise self._tell_lost()
+            raise self._tell_lost("it is not known whether this was stored")
         is_committed = unit == self._unit + 1
         self._unit = unit
         return is_committed
 
-    def _tell_lost(self) -> ClaimLost:
+    def _tell_lost(self, outcome: str = "") -> ClaimLost:
         with self._telling:
             if not self._why:
                 self._why = self._find_why()
                 _LOG.error("%s", self._why)
                 self._lost(self._why)
-        return ClaimLost(f"{self._why}; nothing was stored")
+        return ClaimLost(f"{self._why}; {outcome}")
 
     def _find_why(self) -> str:
         holder = ""
@@ -216,6 +214,15 @@ class PostgresClaim:
         if lock is not None:
             with contextlib.suppress(psycopg.Error):
                 lock.close()
+
+
+def _end_sessions(conn: Connection, name: str) -> None:
+    """Roll back what other sessions of this name (a pattern) have begun."""
+    conn.exec_driver_sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE %s "
+        "AND pid <> pg_backend_pid() AND datname = current_database() AND usename = current_user",
+        (name,),
+    )
 
 
 def _read(conn: Connection) -> tuple[int, int]:

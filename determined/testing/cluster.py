@@ -15,6 +15,7 @@ import psutil
 
 from determined.common.api.certs import Cert
 from determined.common.api.session import Session
+from determined.testing.database import URL_FILE, note_url
 
 TEST_DB = os.environ.get("DET_TEST_DB", "sqlite")
 """What masters in tests keep everything in, where the test does not say: "sqlite" or "postgres"."""
@@ -23,6 +24,17 @@ SERVER_VARIABLE = "DET_TEST_POSTGRES"
 
 WARM_START = {"true": True, "false": False}[os.environ.get("DET_TEST_WARM_START", "true")]
 """Whether trials of masters in tests start warm, where their configuration does not say."""
+
+
+def database_for_tests(folder: Path) -> str | None:
+    """The URL for a master that a test puts into this folder; None for a file in it."""
+    if TEST_DB == "sqlite":
+        return None
+    from determined.testing.postgres import new_database
+
+    # A second master on the folder finds what the first one left.
+    note = folder / URL_FILE
+    return note.read_text() if note.exists() else new_database()
 
 
 class MasterFailed(RuntimeError):
@@ -37,10 +49,17 @@ class LocalMaster:
         env: environment for clients: its address, and a configuration folder of their own.
         wrapper: command before the master's own, which must end by executing it.
         module: what is executed as a master, and arguments of its own.
+        db: URL of its database; None for a file in its folder. With ``DET_TEST_DB=postgres`` a new one on PostgreSQL.
     """
 
     def __init__(
-        self, folder: Path, *, open_mode: bool = False, slots: int | None = 2, arguments: Sequence[str] = ()
+        self,
+        folder: Path,
+        *,
+        open_mode: bool = False,
+        slots: int | None = 2,
+        arguments: Sequence[str] = (),
+        db: str | None = None,
     ) -> None:
         self.folder = folder
         self.data = folder / "data"
@@ -54,6 +73,8 @@ class LocalMaster:
         self.process: subprocess.Popen[bytes] | None = None
         config = folder / "config"
         config.mkdir(parents=True, exist_ok=True)
+        self.db = db or database_for_tests(folder)
+        note_url(folder, self.db)
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("DET_", "XDG_", "COV_"))}
         self.env: dict[str, str] = {
             **kept,
@@ -92,8 +113,9 @@ class LocalMaster:
         command += [] if self.slots is None else ["--slots", str(self.slots)]
         command += [] if WARM_START else ["--no-warm-start"]
         handed = [] if ready_fd is None else [ready_fd]
+        env = self.env if self.db is None else {**self.env, "DET_DB": self.db}
         with (self.folder / "master.log").open("ab") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log, env=self.env, pass_fds=handed)
+            return subprocess.Popen(command, stdout=log, stderr=log, env=env, pass_fds=handed)
 
     @property
     def log(self) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from determined.testing.database import Database, opened
 from determined.testing.history import record
 
 
@@ -22,11 +21,10 @@ def digest(data: Path, experiment_id: int, begins: str, *, killed: bool = False)
     Raises:
         AssertionError: the queue of events is not what the journal says.
     """
-    database = data / "master.db"
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
+    with opened(data) as db:
         about = (experiment_id,)
-        [row] = db.execute("SELECT state, progress, num_trials FROM experiments WHERE id = ?", about).fetchall()
-        outcome = record(database, experiment_id).outcome
+        row = db.execute("SELECT state, progress, num_trials FROM experiments WHERE id = ?", about).fetchone()
+        outcome = record(data, experiment_id).outcome
         query = "SELECT body FROM events WHERE experiment_id = ? ORDER BY id"
         stored = [json.loads(body) for (body,) in db.execute(query, about)]
         assert stored == outcome["events"], "the queue is not what the journal says"
@@ -43,7 +41,7 @@ def digest(data: Path, experiment_id: int, begins: str, *, killed: bool = False)
     return {"experiment": row, "trials": trials}
 
 
-def _trial(db: sqlite3.Connection, trial_id: int, begins: str, killed: bool) -> dict[str, Any]:
+def _trial(db: Database, trial_id: int, begins: str, killed: bool) -> dict[str, Any]:
     def rows(query: str, *more: str) -> list[Any]:
         return db.execute(query, (trial_id, *more)).fetchall()
 

@@ -7,10 +7,8 @@ The first line holds the settings of the engine and what came of the experiment;
 from __future__ import annotations
 
 import json
-import sqlite3
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from determined.domain.records import JournalRow
 from determined.engine import effects as fx
 from determined.engine import snapshot
 from determined.engine.experiment import Experiment, Settings
+from determined.testing.database import opened
 from determined.wire import journal
 from determined.wire.searcher import event_to_json
 
@@ -44,8 +43,8 @@ class History:
 
 
 def record(database: Path, experiment_id: int) -> History:
-    """Read a history from the data base of a master, which may be running."""
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
+    """Read a history from the data base of a master, which may be running; or from that of its data folder."""
+    with opened(database) as db:
         found = db.execute("SELECT config, warm_start FROM experiments WHERE id = ?", (experiment_id,)).fetchone()
         if found is None:
             raise LookupError(f"{database} has no experiment {experiment_id}")

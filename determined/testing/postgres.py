@@ -174,14 +174,18 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def run_sql(url: str, sql: str) -> list[Any]:
-    """Run a statement by itself; the rows that it gives."""
+def connect(url: str) -> Any:
+    """A connection of psycopg, each of whose statements is a transaction; typed loosely, for statements of tests."""
     import psycopg
 
     plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(plain, autocommit=True) as conn:
-        # Statements of tests are theirs; the driver's types ask for literals.
-        cursor = conn.execute(sql.encode())
+    return psycopg.connect(plain, autocommit=True)
+
+
+def run_sql(url: str, sql: str) -> list[Any]:
+    """Run a statement by itself; the rows that it gives."""
+    with connect(url) as conn:
+        cursor = conn.execute(sql)
         return cursor.fetchall() if cursor.description else []
 
 

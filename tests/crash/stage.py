@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from determined.testing.cluster import TEST_DB
 from determined.testing.digest import digest
+from determined.testing.postgres import shared_server
 from tests.crash.ask import ask
 
 ROOT = Path(__file__).parent.parent.parent
@@ -123,6 +125,9 @@ def only_experiment(data: Path) -> int:
 def opened() -> Iterator[Stage]:
     """A stage, in memory where there is a folder for that."""
     memory = Path("/dev/shm")
+    if TEST_DB == "postgres":
+        # Here, so that it outlives the zygote, and that there is one.
+        shared_server()
     command = [sys.executable, "-m", "tests.crash.zygote"]
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as home:
         zygote = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)

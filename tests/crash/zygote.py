@@ -30,7 +30,8 @@ from determined.launchers import fork_server
 from determined.master.app import Options
 from determined.master.app import run as run_master
 from determined.testing.chaos.searches import SEARCHES, config
-from determined.testing.cluster import WARM_START
+from determined.testing.cluster import WARM_START, database_for_tests
+from determined.testing.database import note_url
 from tests.crash import shim_steps, unnamed
 from tests.crash.ask import ask
 from tests.crash.plants import PLANTS
@@ -118,7 +119,9 @@ def become_master(search: Search, death: list[Any] | None, ready: int) -> NoRetu
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     steps.hook = pass_step
     unnamed.watch([folder], folder / "unnamed")
-    options = Options(data=folder / "data", port=port, slots=3, ready_fd=ready, warm_start=WARM_START)
+    options = Options(
+        data=folder / "data", port=port, slots=3, ready_fd=ready, warm_start=WARM_START, db=search.database
+    )
     _end(lambda: run_master(options))
 
 
@@ -183,12 +186,15 @@ class Search:
     runners: int = 0
     code: int | None = None
     tell_collected: int = -1
+    database: str | None = None
     _collected: int = -1
     _left: list[list[Any]] = field(default_factory=list)
 
     def play(self) -> None:
         """From nothing to the end of the search."""
         self.port, self._left = free_port(), list(self.deaths)
+        self.database = database_for_tests(self.folder)
+        note_url(self.folder, self.database)
         self._start_master()
         self._start_runner()
         while self.code is None:

@@ -78,7 +78,7 @@ def state_of(session: Session, experiment_id: int) -> str:
 
 def events_of(master: LocalMaster, experiment_id: int) -> list[dict[str, Any]]:
     """Every event that an experiment ever queued, in order."""
-    events: list[dict[str, Any]] = record(master.data / "master.db", experiment_id).outcome["events"]
+    events: list[dict[str, Any]] = record(master.data, experiment_id).outcome["events"]
     return events
 
 

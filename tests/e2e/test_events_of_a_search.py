@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import pytest
 
 from determined.testing import history
 from determined.testing.cluster import LocalMaster
+from determined.testing.database import opened
 from tests.e2e.support import MODEL, command_of, events_of, kinds, started_experiment, trials_of
 
 Command = Callable[..., list[str]]
@@ -105,9 +104,8 @@ def test_the_trial_that_did_well_is_not_disturbed_by_the_others(faults: int, mas
 
 def test_the_journal_of_a_search_tells_the_queue_that_was_sent(faults: int, master: LocalMaster) -> None:
     """The events in the queue's table are those that a replay of the journal gives, byte for byte in meaning."""
-    database = master.data / "master.db"
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
+    with opened(master.data) as db:
         rows = db.execute("SELECT body FROM events WHERE experiment_id = ? ORDER BY id", (faults,)).fetchall()
-    recorded = history.record(database, faults)
+    recorded = history.record(master.data, faults)
     assert [json.loads(body) for (body,) in rows] == recorded.outcome["events"]
     assert history.outcome(recorded, reload_every=1) == recorded.outcome

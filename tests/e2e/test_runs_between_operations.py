@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 from determined.testing.cluster import LocalMaster
+from determined.testing.database import opened
 
 Command = Callable[..., list[str]]
 
 
 def runs_of(master: LocalMaster, experiment_id: int) -> dict[int, int]:
     """How many runs each trial had, by trial id."""
-    with closing(sqlite3.connect(f"file:{master.data / 'master.db'}?mode=ro", uri=True)) as db:
+    with opened(master.data) as db:
         rows = db.execute(
             "SELECT trial_id, count(*) FROM runs WHERE experiment_id = ? GROUP BY trial_id ORDER BY trial_id",
             (experiment_id,),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 import sys
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from determined.testing.cluster import LocalMaster
+from determined.testing.database import opened
 from tests.e2e.support import created, events_of, kinds, state_of, trials_of, until_over, until_running, write_config
 
 
@@ -168,7 +167,7 @@ def test_reports_in_the_background_are_all_there_when_an_operation_is_completed(
     with master.session() as session:
         assert until_over(session, experiment) == "STATE_COMPLETED"
         trial = trials_of(session, experiment)[0]["id"]
-    with closing(sqlite3.connect(f"file:{master.data / 'master.db'}?mode=ro", uri=True)) as db:
+    with opened(master.data) as db:
         rows = db.execute('SELECT "group", steps FROM metrics WHERE trial_id = ? ORDER BY id', (trial,)).fetchall()
     assert rows == [*(("training", steps) for steps in range(1, 201)), ("validation", 200)]
 
