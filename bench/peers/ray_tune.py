@@ -43,7 +43,7 @@ def climb(config: dict[str, Any]) -> None:
         tune.report({"loss": config["x"] + 1 / length})
 
 
-class Noop(tune.Trainable):  # without types
+class Noop(tune.Trainable):  # type: ignore[misc]  # without types
     """A trial of one unit."""
 
     LENGTH = 1
@@ -71,7 +71,7 @@ class Climb(Noop):
         self.reset_config(config)
 
 
-class Clock(tune.Callback):  # without types
+class Clock(tune.Callback):  # type: ignore[misc]  # without types
     """When the first trial started, and the last one was over."""
 
     first = last = 0.0

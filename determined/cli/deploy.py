@@ -19,7 +19,7 @@ def cluster_up(call: Call) -> None:
 
     args = call.args
     options = local_master.MasterOptions(
-        _data_dir(call), host=args.host, port=args.port, open=args.open, slots=args.slots
+        _data_dir(call), host=args.host, port=args.port, open=args.open, slots=args.slots, ray=args.ray
     )
     if args.no_daemon:
         local_master.run_in_foreground(options)
@@ -78,6 +78,7 @@ def _up_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="interface (default: loopback)")
     parser.add_argument("--open", action="store_true", help="ask nobody for a password")
     parser.add_argument("--slots", type=count, metavar="N", help="trials at once (default: the master decides)")
+    parser.add_argument("--ray", metavar="ADDRESS", help="run trials on the Ray cluster with this head, or auto")
     parser.add_argument("--no-daemon", action="store_true", help="stay in the foreground")
 
 

@@ -36,6 +36,7 @@ class MasterOptions:
         port: None for the one it had last, else 8080, else any that is free.
         open: ask nobody for a password.
         slots: how many trials run at once; None for the master's own choice.
+        ray: address of the Ray cluster that runs the trials; None: this machine does.
         command: what to run, before the options.
     """
 
@@ -44,12 +45,14 @@ class MasterOptions:
     port: int | None = None
     open: bool = False
     slots: int | None = None
+    ray: str | None = None
     command: tuple[str, ...] = (sys.executable, "-m", "determined.master")
 
     def argv(self, port: int) -> list[str]:
         """The whole command line."""
         argv = [*self.command, "--data", str(self.data_dir), "--host", self.host, "--port", str(port)]
         argv += ["--open"] if self.open else []
+        argv += [] if self.ray is None else ["--ray", self.ray]
         return argv if self.slots is None else [*argv, "--slots", str(self.slots)]
 
 
