@@ -11,7 +11,7 @@ from tests.on_ray.support import ArchiveServer, RayCluster
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RayCluster]:
-    with RayCluster(first=2, second=2) as running:
+    with RayCluster(first=1, second=1) as running:
         yield running
 
 

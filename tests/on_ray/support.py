@@ -64,7 +64,9 @@ class RayCluster:
         temporary = self._home / name
         temporary.mkdir(exist_ok=True)
         options: dict[str, Any] = {"num_cpus": cpus, "object_store_memory": MEMORY_BYTES, "include_dashboard": False}
-        with _environment(TMPDIR=str(temporary), RAY_TMPDIR=str(self._home)):
+        # How soon the head notices that a node is dead.
+        health = {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "4"}
+        with _environment(TMPDIR=str(temporary), RAY_TMPDIR=str(self._home), **health):
             self.nodes[name] = self._cluster.add_node(**options)
 
     def kill_raylet(self, name: str) -> None:
@@ -79,6 +81,25 @@ class RayCluster:
     def id_of(self, name: str) -> str:
         """Ray's name of a node."""
         return str(self.nodes[name].node_id)
+
+    def replace(self, name: str) -> None:
+        """Clear away a node whose raylet was killed, and start another."""
+        self.remove(name)
+        self.add(name, 1)
+
+    def until_nothing_is_left(self) -> None:
+        """Wait until the actors of ended runs are gone; runs and shims must be gone already.
+
+        Actors are dismissed when the end of their run is on record, so they may outlive the search by a moment.
+        """
+        assert self.runs() == [], [process.cmdline() for process in self.runs()]
+        assert self.shims() == []
+        _, left = psutil.wait_procs(self.keepers(), timeout=30)
+        assert not left
+
+    def shims(self) -> list[psutil.Process]:
+        """Processes beside runs."""
+        return [p for p in self._processes() if p.name() == "det-shim"]
 
     def keepers(self) -> list[psutil.Process]:
         """Actors that keep runs."""

@@ -86,6 +86,8 @@ class RayLauncher:
         self._bridge = Bridge(options.address, f"determined-{cluster_id}", folder)
         self._runs: dict[str, RayRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # Runs come to Ray in the order in which the master gave them slots: by priority.
+        self._turn = asyncio.Lock()
         self._digests: dict[Path, str] = {}
         self._listener: LauncherListener | None = None
 
@@ -184,20 +186,27 @@ class RayLauncher:
 
     async def _begin(self, run: RayRun, spec: RunSpec) -> None:
         """Have Ray make a keeper, unless it has one already, and follow the run."""
+        async with self._turn:
+            was_asked = await self._ask_for_keeper(run, spec)
+        if was_asked:
+            run.kill_again()
+            await run.follow()
+
+    async def _ask_for_keeper(self, run: RayRun, spec: RunSpec) -> bool:
+        """False when there will be none, which is reported."""
         try:
             order = await self._order(spec)
         except OSError as error:
             await run.end_without_start(RunExit(None, time.time(), f"the model definition cannot be read: {error}"))
-            return
+            return False
         count = len(spec.slot_ids)
         place = Place(gpus=count) if self._options.kind is SlotKind.CUDA else Place(cpus=count)
         await self._bridge.connected()
         if run.kill_wanted:
             await run.end_without_start(RunExit(KILLED, time.time(), "killed before it had a process."))
-            return
+            return False
         await self._insist(type(None), "create", order, place)
-        run.kill_again()
-        await run.follow()
+        return True
 
     async def _order(self, spec: RunSpec) -> Order:
         context = None
