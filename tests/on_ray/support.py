@@ -109,6 +109,10 @@ class RayCluster:
         """Processes of runs, on whatever node."""
         return [p for p in self._processes() if p.environ().get("DET_RUN_FOLDER", "").startswith(str(self._home))]
 
+    def runs_on(self, node: str) -> list[psutil.Process]:
+        """Those of one node."""
+        return [process for process in self.runs() if self.node_of(process) == node]
+
     def _processes(self) -> Iterator[psutil.Process]:
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
@@ -138,6 +142,7 @@ class _Archives(BaseHTTPRequestHandler):
     """Answers with the file that the path names, as the master answers with a model definition."""
 
     def do_GET(self) -> None:
+        self.server.requests.append(self.path)  # type: ignore[attr-defined]
         data = base64.b64encode(Path(self.path).read_bytes()).decode()
         body = json.dumps({"b64Tgz": data}).encode()
         self.send_response(200)
@@ -150,10 +155,16 @@ class _Archives(BaseHTTPRequestHandler):
 
 
 class ArchiveServer:
-    """Stands where nodes get model definitions when there is no master."""
+    """Stands where nodes get model definitions when there is no master.
+
+    Attributes:
+        requests: the archives that were asked for, in order.
+    """
 
     def __init__(self) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Archives)
+        self.requests: list[str] = []
+        self._server.requests = self.requests  # type: ignore[attr-defined]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def locate(self, spec: RunSpec) -> tuple[str, Mapping[str, str]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from pathlib import Path
 
+import psutil
 import pytest
 
 from determined.launchers.on_ray.launcher import RayLauncher, RayOptions
-from determined.launchers.protocol import Launcher
-from determined.testing.launcher_contract import LauncherContract
+from determined.launchers.protocol import ClusterLauncher, Launcher
+from determined.testing.launcher_contract import Gate, LauncherContract, make_context, make_spec
 from tests.on_ray.support import ArchiveServer, RayCluster
 
 
@@ -24,3 +26,40 @@ class TestRayLauncher(LauncherContract):
     def make_launcher(self, folder: Path) -> Launcher:
         name = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
         return RayLauncher(RayOptions(self.cluster.address, slots=4), name, folder / "ray", self.archives.locate)
+
+    def test_what_the_master_has_done_with_is_ended(self, tmp_path: Path) -> None:
+        """A master that died between the end of a run and the dismissal of its actor left one behind."""
+
+        async def scenario() -> None:
+            gate = Gate(tmp_path / "gate")
+            async with self.opened(tmp_path / "data") as (launcher, listener):
+                for name in ("1.a.1", "1.b.1"):
+                    await launcher.start(make_spec(name, "sh", "-c", f"echo pid $$; {gate.wait}; exit 4"))
+                kept = int(await listener.line_of("1.a.1", "pid "))
+                other = psutil.Process(int(await listener.line_of("1.b.1", "pid ")))
+            async with self.opened(tmp_path / "data") as (launcher, listener):
+                assert isinstance(launcher, ClusterLauncher)
+                assert await launcher.adopt("1.a.1", 0)
+                await launcher.settle({"1.a.1"})
+                psutil.wait_procs([other])
+                assert [process.pid for process in self.cluster.runs()] == [kept]
+                gate.open()
+                assert (await listener.exit_of("1.a.1")).code == 4
+                assert not await launcher.adopt("1.b.1", 0)
+
+        asyncio.run(scenario())
+
+    def test_runs_of_a_node_fetch_a_model_definition_once(self, tmp_path: Path) -> None:
+        """However many they are."""
+        context = make_context(tmp_path / "context.tgz", {"model.py": f"{tmp_path}\n"})
+
+        async def scenario() -> None:
+            async with self.opened(tmp_path / "data") as (launcher, listener):
+                for name in ("1.a.1", "1.b.1", "1.c.1", "1.d.1"):
+                    await launcher.start(make_spec(name, "cat", "model.py", context=context))
+                for name in ("1.a.1", "1.b.1", "1.c.1", "1.d.1"):
+                    assert (await listener.exit_of(name)).code == 0
+                    assert listener.texts(name) == [str(tmp_path)]
+
+        asyncio.run(scenario())
+        assert self.archives.requests.count(str(context)) <= len(self.cluster.nodes)
