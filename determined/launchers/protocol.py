@@ -177,6 +177,9 @@ class ClusterLauncher(Protocol):
     async def machines(self) -> Sequence[Machine]:
         """Machines that are there now."""
 
+    def is_crowded(self) -> bool:
+        """Whether a run that was started waits for a place, so that processes without work should give way."""
+
     async def settle(self, live: Collection[str]) -> None:
         """After a restart, once the master knows all of its live runs: end what others have left behind.
 

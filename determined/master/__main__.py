@@ -36,7 +36,9 @@ def main(argv: list[str] | None = None) -> int:
         "--no-warm-start", action="store_true", help="start trials cold where their configuration does not say"
     )
     parser.add_argument("--ray", metavar="ADDRESS", help="run trials on the Ray cluster with this head, or auto")
-    parser.add_argument("--ray-slot", choices=("cpu", "gpu"), default="cpu", help="what a slot is there")
+    parser.add_argument(
+        "--ray-slot", metavar="KIND", choices=("cpu", "gpu"), default="cpu", help="what a slot is there: cpu or gpu"
+    )
     args = parser.parse_args(argv)
     # What is loaded now stays. To look for garbage in it meanwhile takes a tenth of the time that loading takes.
     gc.disable()

@@ -30,13 +30,15 @@ class RayCluster:
         nodes: name -> Ray's handle; ``head`` is one of them.
     """
 
-    def __init__(self, **nodes: int) -> None:
+    def __init__(self, port: int | None = None, **nodes: int) -> None:
         """Nothing is started before it is entered.
 
         Args:
+            port: of the head; None for any.
             nodes: name -> how many CPUs.
         """
         self._wanted = nodes
+        self._port = port
         self._home = Path(tempfile.mkdtemp(prefix="dray"))
         (self._home / "ray").mkdir()
         self.nodes: dict[str, Any] = {}
@@ -64,6 +66,8 @@ class RayCluster:
         temporary = self._home / name
         temporary.mkdir(exist_ok=True)
         options: dict[str, Any] = {"num_cpus": cpus, "object_store_memory": MEMORY_BYTES, "include_dashboard": False}
+        if name == "head" and self._port is not None:
+            options["gcs_server_port"] = self._port
         # How soon the head notices that a node is dead.
         health = {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "4"}
         with _environment(TMPDIR=str(temporary), RAY_TMPDIR=str(self._home), **health):

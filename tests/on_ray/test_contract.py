@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 from pathlib import Path
 
 import psutil
 import pytest
 
+from determined.launchers.on_ray import launcher as launcher_module
 from determined.launchers.on_ray.launcher import RayLauncher, RayOptions
 from determined.launchers.protocol import ClusterLauncher, Launcher
 from determined.testing.launcher_contract import Gate, LauncherContract, make_context, make_spec
@@ -63,3 +65,30 @@ class TestRayLauncher(LauncherContract):
 
         asyncio.run(scenario())
         assert self.archives.requests.count(str(context)) <= len(self.cluster.nodes)
+
+    def test_a_run_without_a_place_waits_in_ray_and_can_be_killed_there(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Meanwhile the launcher says that it is crowded."""
+        monkeypatch.setattr(launcher_module, "CROWDED_AFTER_S", 0.0)
+
+        async def scenario() -> None:
+            gate = Gate(tmp_path / "gate")
+            async with self.opened(tmp_path / "data") as (launcher, listener):
+                assert isinstance(launcher, ClusterLauncher)
+                for number, name in enumerate(("1.a.1", "1.b.1", "1.c.1")):
+                    spec = make_spec(name, "sh", "-c", f"echo up; {gate.wait}")
+                    await launcher.start(dataclasses.replace(spec, slot_ids=(number,)))
+                await listener.until(lambda: len(listener.seen_running) == 2, "as many runs as there are CPUs")
+                [waiting] = {"1.a.1", "1.b.1", "1.c.1"} - listener.seen_running
+                assert launcher.is_crowded()
+                assert sorted(len(machine.held) for machine in await launcher.machines()) == [0, 1, 1]
+                await launcher.kill(waiting)
+                assert (await listener.exit_of(waiting)).code == 137
+                assert not launcher.is_crowded()
+                gate.open()
+                gate.open()
+                for name in listener.seen_running:
+                    assert (await listener.exit_of(name)).code == 0
+
+        asyncio.run(scenario())

@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from determined.testing.cluster import LocalMaster
-from tests.on_ray.search import Search, assert_ends_as_if_nothing_had_happened
+from tests.on_ray.search import Search, assert_ends_as_if_nothing_had_happened, search
 from tests.on_ray.support import RayCluster
 
 
@@ -59,3 +63,24 @@ def test_a_master_is_killed_and_takes_its_runs_up_again(
         master.start()
     assert {process.pid for process in cluster.runs()} == runs
     assert_ends_as_if_nothing_had_happened(middle, undisturbed, cluster)
+
+
+def test_the_whole_cluster_goes_away_and_comes_back(
+    tmp_path: Path, gate: Path, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The master goes on to serve, says what is wrong, and has everything that was lost run on the new cluster."""
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "2")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with contextlib.ExitStack() as stack:
+        with RayCluster(port, first=1, second=1) as cluster:
+            master = stack.enter_context(LocalMaster(tmp_path / "m", slots=8, arguments=["--ray", cluster.address]))
+            running = stack.enter_context(search(master, tmp_path, gate))
+            running.until_at_work(2)
+        assert cluster.runs() == []
+        for line in running.session.stream("/api/v1/master/logs", {"follow": True}):
+            if "cannot be reached" in line["result"]["logEntry"]["message"]:
+                break
+        assert running.session.get("/api/v1/agents")["agents"] == []
+        with RayCluster(port, first=1, second=1) as cluster:
+            assert_ends_as_if_nothing_had_happened(running, undisturbed, cluster)

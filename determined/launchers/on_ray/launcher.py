@@ -22,6 +22,8 @@ from determined.launchers.protocol import LauncherListener, Machine, RunExit, Ru
 
 DEFAULT_SLOTS = 128
 """Slots that runs may hold or wait for in Ray at once, where nobody says how many."""
+CROWDED_AFTER_S = 3.0
+"""A run that has not begun after so long waits for a place; sooner, its node may just be slow to start it."""
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -85,6 +87,7 @@ class RayLauncher:
         self._slots = tuple(Slot(n, options.kind, f"ray {n}") for n in range(options.slots))
         self._bridge = Bridge(options.address, f"determined-{cluster_id}", folder)
         self._runs: dict[str, RayRun] = {}
+        self._unplaced: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         # Runs come to Ray in the order in which the master gave them slots: by priority.
         self._turn = asyncio.Lock()
@@ -151,6 +154,16 @@ class RayLauncher:
             if name not in live and name not in self._runs:
                 await self._insist(type(None), "finish", name)
 
+    def is_crowded(self) -> bool:
+        """Whether the run that was started first of those that have not begun has waited for a while."""
+        while self._unplaced and self._is_placed(first := next(iter(self._unplaced))):
+            del self._unplaced[first]
+        return bool(self._unplaced) and time.monotonic() - next(iter(self._unplaced.values())) > CROWDED_AFTER_S
+
+    def _is_placed(self, allocation_id: str) -> bool:
+        run = self._runs.get(allocation_id)
+        return run is None or run.is_over or run.node_id is not None
+
     async def machines(self) -> Sequence[Machine]:
         """The nodes that are alive; none while the cluster cannot be reached."""
         if not self._bridge.is_connected:
@@ -176,6 +189,7 @@ class RayLauncher:
     def _add(self, allocation_id: str, lines_known: int) -> RayRun:
         assert self._listener is not None, "the launcher is not open"
         run = self._runs[allocation_id] = RayRun(allocation_id, self._bridge, self._listener, lines_known)
+        self._unplaced[allocation_id] = time.monotonic()
         return run
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:

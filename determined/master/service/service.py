@@ -76,7 +76,8 @@ class MasterService:
         self.submissions = Submissions(
             self.commits, store, contexts, checkpoint_storage, self.pool.size, clock, warm_trials
         )
-        self.waits = Waits(self.commits, store, self.hub, self.pool)
+        is_crowded = launcher.is_crowded if isinstance(launcher, ClusterLauncher) else lambda: False
+        self.waits = Waits(self.commits, store, self.hub, self.pool, is_crowded)
         self.reports = Reports(self.commits, clock)
         self.views = Views(self.commits, store, self.hub, self.pool)
         self.admin = Admin(self.commits, store, launcher)
