@@ -11,7 +11,7 @@ DEMO := $(CURDIR)/.demo
 AGAIN := $(if $(COVERED),--ignore tests/unit --ignore tests/property --ignore tests/histories)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-e2e test-crash crash power chaos test-cold test-postgres test-compat test-torch docs check format coverage bench clean
+.PHONY: help setup demo test test-unit test-e2e test-ray test-crash crash power chaos test-cold test-postgres test-compat test-torch docs check format coverage bench clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,10 +37,13 @@ demo: $(VENV)/.run  ## set up, and run the ASHA example on a master of its own
 test: setup test-unit test-e2e test-crash test-compat  ## set up, and run every test
 
 test-unit: $(VENV)/.dev  ## tests without long-lived processes
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore tests/e2e --ignore tests/crash --ignore tests/compat $(AGAIN)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore tests/e2e --ignore tests/crash --ignore tests/compat --ignore tests/on_ray $(AGAIN)
 
 test-e2e: $(VENV)/.dev  ## real masters, trials and commands as processes
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/e2e
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/e2e tests/on_ray --ignore tests/on_ray/test_each_fault.py
+
+test-ray: $(VENV)/.dev  ## everything on Ray clusters of this machine, five times; takes half an hour
+	for time in 1 2 3 4 5; do $(BIN)/python -m pytest tests/on_ray || exit 1; done
 
 test-crash: $(VENV)/.dev  ## masters that die, networks that lose calls: a sample of all points
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/crash

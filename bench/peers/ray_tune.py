@@ -25,9 +25,9 @@ os.environ.update(
 )
 
 # After the environment is set, which it reads.
-import ray  # type: ignore[import-not-found]
+import ray
 from ray import tune
-from ray.tune.schedulers import ASHAScheduler  # type: ignore[import-not-found]
+from ray.tune.schedulers import ASHAScheduler
 
 WORKERS, MAX_LENGTH, DIVISOR = 2, 81, 3
 

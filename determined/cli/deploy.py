@@ -27,6 +27,7 @@ def cluster_up(call: Call) -> None:
         slots=args.slots,
         serving=_serving(args),
         db=args.db,
+        ray=args.ray,
     )
     if args.no_daemon:
         local_master.run_in_foreground(options)
@@ -106,6 +107,7 @@ def _up_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--insecure-http", action="store_true", help="allow a --host beyond loopback without TLS")
     parser.add_argument("--db", metavar="URL", help="database (default: DET_DB, else a file in the folder of its data)")
+    parser.add_argument("--ray", metavar="ADDRESS", help="run trials on the Ray cluster with this head, or auto")
     parser.add_argument("--no-daemon", action="store_true", help="stay in the foreground")
 
 

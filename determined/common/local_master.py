@@ -39,6 +39,7 @@ class MasterOptions:
         serving: further options of the master itself: how it serves TLS, and by which names it may be called.
         slots: how many trials run at once; None for the master's own choice.
         db: URL of the database; None for what ``DET_DB`` says, or a file in the folder.
+        ray: address of the Ray cluster that runs the trials; None: this machine does.
         command: what to run, before the options.
     """
 
@@ -49,6 +50,7 @@ class MasterOptions:
     slots: int | None = None
     serving: tuple[str, ...] = ()
     db: str | None = None
+    ray: str | None = None
     command: tuple[str, ...] = (sys.executable, "-m", "determined.master")
 
     def argv(self, port: int) -> list[str]:
@@ -56,6 +58,7 @@ class MasterOptions:
         argv = [*self.command, "--data", str(self.data_dir), "--host", self.host, "--port", str(port)]
         argv += ["--open"] if self.open else []
         argv += self.serving
+        argv += [] if self.ray is None else ["--ray", self.ray]
         return argv if self.slots is None else [*argv, "--slots", str(self.slots)]
 
     def environment(self) -> dict[str, str]:

@@ -7,6 +7,8 @@ import signal
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from determined.launchers import tree
+
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 NO_NAMESPACE = 125
@@ -17,7 +19,7 @@ def spawn(spec: Mapping[str, Any], out_fd: int, err_fd: int, lock_fd: int) -> tu
     """Fork and execute the program of a spec in a session of its own; returns when that has worked or failed.
 
     Args:
-        spec: ``argv``, ``env``, ``cwd`` and ``binds`` (of the file system; mostly none).
+        spec: ``argv``, ``env``, ``cwd``, ``binds`` (of the file system; mostly none) and ``leash`` (mostly none).
         lock_fd: inherited by the program on purpose.
 
     Returns:
@@ -39,6 +41,8 @@ def _become(spec: Mapping[str, Any], outputs: tuple[int, int], lock_fd: int, tel
         os.setsid()
         _set_up_descriptors(outputs, lock_fd)
         _reset_signals()
+        if spec["leash"] is not None:
+            tree.die_with_parent()
         _enter(spec)
         if spec.get("warm"):
             _go_on(spec, lock_fd, tell)

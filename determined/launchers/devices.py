@@ -26,6 +26,8 @@ def find_slots(limit: int | None) -> tuple[Slot, ...]:
     """
     if limit is not None and limit < 0:
         raise InvalidInput(f"the number of slots is {limit}; it must be 0 or more.")
+    if limit == 0:
+        return ()
     gpus = parse_gpus(_query_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"))
     if gpus:
         return gpus[:limit]

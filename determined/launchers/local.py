@@ -16,7 +16,7 @@ from pathlib import Path
 from determined import files
 from determined.errors import FailedPrecondition, InvalidInput, Unavailable
 from determined.files import action
-from determined.launchers import paths, sweep
+from determined.launchers import leash, paths, sweep
 from determined.launchers.devices import find_slots
 from determined.launchers.forker import Forker
 from determined.launchers.prepare import clear_ended, cool, delete_tree, prepare
@@ -43,15 +43,18 @@ class LocalLauncher:
 
     name = "local"
 
-    def __init__(self, data_dir: Path, slots: int | None = None) -> None:
+    def __init__(self, data_dir: Path, slots: int | None = None, *, leashed: bool = False) -> None:
         """Nothing is touched before `open`.
 
         Args:
             data_dir: the master's data folder.
             slots: how many slots; see `determined.launchers.devices.find_slots`.
+            leashed: runs die with this process; see `determined.launchers.leash`. Else they outlive it.
         """
         self._runs_dir = data_dir.resolve() / "runs"
         self._slot_limit = slots
+        self._leash = self._runs_dir / paths.LEASH if leashed else None
+        self._leash_fd: int | None = None
         self._forker = Forker(self._runs_dir)
         self._warm_forkers = WarmForkers(self._runs_dir)
         self._runs: dict[str, Run] = {}
@@ -85,6 +88,8 @@ class LocalLauncher:
                 fifo.unlink(missing_ok=True)
                 os.mkfifo(fifo, 0o600)
         self._news_fd = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+        if self._leash is not None:
+            self._leash_fd = leash.hold(self._leash)
         asyncio.get_running_loop().add_reader(self._news_fd, self._on_news)
         await asyncio.to_thread(clear_ended, self._runs_dir)
         self._keep_start(asyncio.create_task(self._warm_up()))
@@ -151,6 +156,9 @@ class LocalLauncher:
             asyncio.get_running_loop().remove_reader(self._news_fd)
             os.close(self._news_fd)
             self._news_fd = None
+        if self._leash_fd is not None:
+            os.close(self._leash_fd)
+            self._leash_fd = None
         await asyncio.gather(*(run.tidied for run in self._runs.values() if run.tidied is not None))
         await asyncio.to_thread(self._forker.close)
         await self._warm_forkers.close()
@@ -201,7 +209,7 @@ class LocalLauncher:
 
     async def _start_locked(self, run: Run, spec: RunSpec, lock_fd: int) -> None:
         with action("launcher.prepare"):
-            template = await asyncio.to_thread(prepare, run.folder, spec, self.slots())
+            template = await asyncio.to_thread(prepare, run.folder, spec, self.slots(), self._leash)
         if run.kill_wanted:
             await asyncio.to_thread(record_exit, run.folder, KILLED, "killed before it had a process.")
         elif not self._closing:

@@ -27,6 +27,8 @@ GENUINE = "genuine"
 NEWS = ".news"
 """FIFO beside the run folders, by which shims wake the master."""
 SERVER_ERROR = ".fork_server.err"
+LEASH = ".leash"
+"""FIFO beside the run folders that their keeper holds open; only where runs must not outlive it."""
 
 
 def write_atomic(path: Path, text: str, name: str, *, sync: bool = True) -> None:

@@ -19,8 +19,11 @@ LEFTOVER_GRACE_S = 0.5
 """For processes that outlive a run's main process, such as one that tidies up shared memory."""
 
 
-def prepare(folder: Path, spec: RunSpec, slots: Sequence[Slot]) -> Template | None:
+def prepare(folder: Path, spec: RunSpec, slots: Sequence[Slot], leash: Path | None = None) -> Template | None:
     """Fill a run's folder; left-overs of an attempt that was cut short are replaced.
+
+    Args:
+        leash: what ties the run to its keeper; see `determined.launchers.leash`. None: the run lives on without one.
 
     Returns:
         What the run can be forked from, if it can.
@@ -46,7 +49,7 @@ def prepare(folder: Path, spec: RunSpec, slots: Sequence[Slot]) -> Template | No
     env = environment.build(spec, slots, folder, work, info, os.environ)
     template = None if spec.warm is None else template_of(spec.argv, spec.warm, env, folder / paths.WORK)
     record = {"argv": spec.argv, "env": env, "cwd": str(work), "binds": binds, "grace_s": LEFTOVER_GRACE_S}
-    record["warm"] = template is not None
+    record |= {"warm": template is not None, "leash": None if leash is None else str(leash)}
     paths.write_atomic(folder / paths.SPEC, json.dumps(record), "launcher.spec", sync=False)
     return template
 

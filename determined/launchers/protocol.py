@@ -7,10 +7,10 @@ reports may come twice (after a restart of the master), so log lines carry their
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class SlotKind(str, enum.Enum):
@@ -118,6 +118,20 @@ class LauncherListener(Protocol):
         """The run's last process is gone and all of its lines have been delivered."""
 
 
+@dataclass(frozen=True)
+class Machine:
+    """One of the machines that a launcher has runs on.
+
+    Attributes:
+        held: which of its slots are held, and by which runs.
+    """
+
+    id: str
+    addresses: tuple[str, ...]
+    slots: tuple[Slot, ...]
+    held: Mapping[int, str]
+
+
 class Launcher(Protocol):
     """Runs allocations. All calls come from the master's event loop."""
 
@@ -154,3 +168,21 @@ class Launcher(Protocol):
 
     async def close(self) -> None:
         """Stop reporting. Runs go on."""
+
+
+@runtime_checkable
+class ClusterLauncher(Protocol):
+    """What a launcher of many machines does besides; that of one machine has nothing to say here."""
+
+    async def machines(self) -> Sequence[Machine]:
+        """Machines that are there now."""
+
+    def is_crowded(self) -> bool:
+        """Whether a run that was started waits for a place, so that processes without work should give way."""
+
+    async def settle(self, live: Collection[str]) -> None:
+        """After a restart, once the master knows all of its live runs: end what others have left behind.
+
+        Args:
+            live: allocation ids of all runs that the master has started and not seen the end of.
+        """

@@ -15,11 +15,11 @@ from typing import Any
 from determined.launchers import paths, prepare, sweep
 from determined.launchers.protocol import LauncherListener, RunExit
 from determined.launchers.spool_reader import SpoolReader
+from determined.launchers.telling import tell
 from determined.launchers.watch import ShimWatch, call_when_free
 
 KILL_PATIENCE_S = 5.0
 """After which a shim that was told to kill its run is killed itself, and the run by other means."""
-_MAX_BACKOFF_S = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -142,15 +142,7 @@ class Run:
             await self._tell(lambda: self._listener.on_logs(self.allocation_id, first, lines))  # noqa: B023
 
     async def _tell(self, call: Callable[[], Awaitable[None]]) -> None:
-        """Tell the listener until it has taken it: news that it could not store must not be lost."""
-        backoff_s = 0.05
-        while True:
-            try:
-                return await call()
-            except Exception:
-                _log.exception("news of run %s could not be taken; trying again", self.allocation_id)
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
+        await tell(self.allocation_id, call)
 
     def _conclude(self) -> RunExit | None:
         """Make sure that no process is left, and read or write the record of the end; None when closed meanwhile."""

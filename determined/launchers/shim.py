@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from determined import files
-from determined.launchers import paths, tree
+from determined.launchers import leash, paths, tree
 from determined.launchers.child import spawn
 from determined.launchers.news import News
 from determined.launchers.spool import LineSplitter, Spool, format_line
@@ -96,6 +96,7 @@ class Shim:
         """Start, copy, clean up, record."""
         tree.become_reaper("det-shim")
         self._wake_fd = self._listen_to_signals()
+        self._leash_fd = self._take_leash()
         child, failure = self._start_child()
         paths.write_atomic(self._folder / paths.SHIM, _identity(None if failure else child), "shim.start", sync=False)
         step("shim.ready.before")
@@ -128,6 +129,18 @@ class Shim:
         self._paused_poll.register(wake, select.POLLIN)
         return wake
 
+    def _take_leash(self) -> int | None:
+        """A descriptor that tells when the keeper of the run is gone; None for a run that lives on without one."""
+        if self._spec["leash"] is None:
+            return None
+        descriptor = leash.grasp(Path(self._spec["leash"]))
+        if descriptor is None:
+            self._told_to_stop = True
+        else:
+            self._poll.register(descriptor, 0)
+            self._paused_poll.register(descriptor, 0)
+        return descriptor
+
     def _start_child(self) -> tuple[int, tuple[int, str] | None]:
         out, out_end = os.pipe()
         err, err_end = os.pipe()
@@ -159,6 +172,8 @@ class Shim:
             for fd, _ in poll.poll(self._patience_ms()):
                 if fd == self._wake_fd:
                     self._on_signals()
+                elif fd == self._leash_fd:
+                    self._on_keeper_gone(fd)
                 elif self._copy(fd) == b"":
                     self._poll.unregister(fd)
             if self._spool.blocked:
@@ -179,6 +194,11 @@ class Shim:
             while numbers := os.read(self._wake_fd, 512):
                 self._told_to_stop = self._told_to_stop or signal.SIGTERM in numbers
         self._has_children = tree.reap(self._reaped)
+
+    def _on_keeper_gone(self, descriptor: int) -> None:
+        self._told_to_stop = True
+        self._poll.unregister(descriptor)
+        self._paused_poll.unregister(descriptor)
 
     def _copy(self, fd: int) -> bytes | None:
         """Copy one chunk and return it; None when there is none now, b"" when there will be none."""

@@ -9,6 +9,7 @@ import sys
 
 _PARENT_FIELD = 1
 _START_FIELD = 19
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NAME = 15
 
@@ -21,6 +22,14 @@ def become_reaper(name: str) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         libc.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
+
+
+def die_with_parent() -> None:
+    """Have this process, and the program that it becomes, killed when its parent dies; nothing outside Linux."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def start_ticks(pid: int) -> int | None:

@@ -44,11 +44,19 @@ def main(argv: list[str] | None = None) -> int:
         help="listen beyond loopback without TLS: who can read the network can read passwords and run code",
     )
     parser.add_argument("--open", action="store_true", help="let users in with the empty password; loopback only")
-    parser.add_argument("--slots", type=int, help="CPU slots to offer (default: as many as cores, at least 2)")
+    parser.add_argument(
+        "--slots",
+        type=int,
+        help="CPU slots to offer (default: as many as cores, at least 2); with --ray, slots to use at most (128)",
+    )
     parser.add_argument("--ready-fd", type=int, help="write one JSON line to this file descriptor once serving")
     parser.add_argument("--no-local-login", action="store_true", help="do not write a token for the local user")
     parser.add_argument(
         "--no-warm-start", action="store_true", help="start trials cold where their configuration does not say"
+    )
+    parser.add_argument("--ray", metavar="ADDRESS", help="run trials on the Ray cluster with this head, or auto")
+    parser.add_argument(
+        "--ray-slot", metavar="KIND", choices=("cpu", "gpu"), default="cpu", help="what a slot is there: cpu or gpu"
     )
     args = parser.parse_args(argv)
     if args.tls_key is not None and args.tls_cert is None:
@@ -57,6 +65,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--tls makes a certificate and --tls-cert names one; give one of them")
     # What is loaded now stays. To look for garbage in it meanwhile takes a tenth of the time that loading takes.
     gc.disable()
+    from determined.launchers.protocol import SlotKind
     from determined.master.app import Options, run
     from determined.master.tls import SelfSigned, Tls, TlsFiles
 
@@ -80,6 +89,8 @@ def main(argv: list[str] | None = None) -> int:
         insecure_http=args.insecure_http,
         warm_start=not args.no_warm_start,
         db=args.db or os.environ.get("DET_DB") or None,
+        ray=args.ray,
+        ray_slot=SlotKind.CUDA if args.ray_slot == "gpu" else SlotKind.CPU,
     )
     return run(options)
 

@@ -22,9 +22,12 @@ from determined._version import __version__
 from determined.common.api.certs import shown_fingerprint
 from determined.errors import DeterminedError, FailedPrecondition
 from determined.launchers.local import LocalLauncher
+from determined.launchers.on_ray.launcher import DEFAULT_SLOTS, RayLauncher, RayOptions
+from determined.launchers.protocol import Launcher, SlotKind
 from determined.master.api.app import create_app
 from determined.master.api.identity import Identity as ApiIdentity
 from determined.master.api.log_ring import LogRing
+from determined.master.api.security import LOOPBACK
 from determined.master.listening import bind, check_exposure
 from determined.master.local_login import write_local_login
 from determined.master.reach import Reach, arrange
@@ -48,7 +51,8 @@ class Options:
     Attributes:
         data: folder of everything durable; locked by the running master.
         open_mode: users log in with the empty password; loopback only.
-        slots: CPU slots to offer; None for as many as there are cores, at least two.
+        slots: CPU slots to offer; None for as many as there are cores, at least two. With ``ray``: how many slots runs
+            may hold or wait for at once.
         ready_fd: where to write one JSON line once serving, or once it is clear that it cannot be.
         local_login: put a token for the local user into the client's own token file.
         url: where trials and clients reach this master, when that is not its own address: behind a proxy, say.
@@ -58,6 +62,8 @@ class Options:
         insecure_http: plain HTTP beyond loopback is meant.
         warm_start: trials start warm unless their configuration says otherwise.
         db: URL of the database; None for a file in the folder.
+        ray: address of the Ray cluster that runs the trials; None: this machine does.
+        ray_slot: what a slot is on a Ray cluster.
     """
 
     data: Path
@@ -74,6 +80,8 @@ class Options:
     insecure_http: bool = False
     warm_start: bool = True
     db: str | None = None
+    ray: str | None = None
+    ray_slot: SlotKind = SlotKind.CPU
 
 
 def read_secret(data: Path) -> bytes:
@@ -192,11 +200,30 @@ async def serve(options: Options) -> str | None:
         lock.release()
 
 
+def _launcher(options: Options, cluster_id: str) -> Launcher:
+    if options.ray is None:
+        return LocalLauncher(options.data, options.slots)
+    slots = DEFAULT_SLOTS if options.slots is None else options.slots
+    if options.host in LOOPBACK and options.url is None:
+        log.warning(
+            "nodes of the Ray cluster on other machines cannot reach this master on %s; start it with "
+            "--host 0.0.0.0 --url http://THIS-MACHINE:PORT, unless all nodes are here",
+            options.host,
+        )
+    return RayLauncher(RayOptions(options.ray, options.ray_slot, slots), cluster_id, options.data / "ray")
+
+
+def _resource_manager(options: Options) -> dict[str, str]:
+    if options.ray is None:
+        return {"type": "agent"}
+    return {"type": "ray", "address": options.ray, "slot_type": options.ray_slot.value.lower()}
+
+
 async def _serve_on(options: Options, sock: socket.socket, reach: Reach, store: SqlStore) -> str | None:
     certificate = reach.certificate
     cluster_id = await store.get_meta("cluster_id", str(uuid.uuid4()))
     master_id = str(uuid.uuid4())
-    launcher = LocalLauncher(options.data, options.slots)
+    launcher = _launcher(options, cluster_id)
     auth = Auth(store, await asyncio.to_thread(read_secret, options.data), options.open_mode)
     checkpoints = options.data / "checkpoints"
     files.make_folder(checkpoints, "master.checkpoints", 0o700)
@@ -223,9 +250,8 @@ async def _serve_on(options: Options, sock: socket.socket, reach: Reach, store: 
         master_id=master_id,
         cluster_id=cluster_id,
         version=__version__,
-        agent_id=launcher.name,
         hosts=reach.hosts,
-        config={"checkpoint_storage": storage, "resource_manager": {"type": "agent"}},
+        config={"checkpoint_storage": storage, "resource_manager": _resource_manager(options)},
     )
     ring = LogRing()
     logging.getLogger().addHandler(ring)

@@ -127,7 +127,13 @@ class Gate:
 
 
 class LauncherContract:
-    """Tests for any launcher that runs commands on this machine."""
+    """Tests for any launcher that runs commands on this machine.
+
+    Attributes:
+        many: how many runs at once it must bear.
+    """
+
+    many = 50
 
     def make_launcher(self, folder: Path) -> Launcher:
         """A launcher that keeps what it keeps in ``folder``; two on one folder are a restart of the master."""
@@ -322,11 +328,11 @@ class LauncherContract:
         asyncio.run(scenario())
 
     def test_many_runs_at_once_do_not_disturb_each_other(self, tmp_path: Path) -> None:
-        """Fifty, each with output and a code of its own."""
+        """Each with output and a code of its own."""
 
         async def scenario() -> None:
             async with self.opened(tmp_path) as (launcher, listener):
-                ids = [f"1.r{number}.1" for number in range(50)]
+                ids = [f"1.r{number}.1" for number in range(self.many)]
                 for number, name in enumerate(ids):
                     await launcher.start(make_spec(name, "sh", "-c", f"echo {number}; echo x >&2; exit {number}"))
                 for number, name in enumerate(ids):

@@ -21,7 +21,6 @@ class Identity:
         cluster_id: a uuid that never changes.
         version: our own.
         protocol_version: what clients compare with their own.
-        agent_id: name of the machine that runs trials.
         hosts: names under which the master may be asked.
         config: the master's configuration without secrets; ``checkpoint_storage`` is shown to clients.
         started_at: seconds since the epoch.
@@ -32,7 +31,6 @@ class Identity:
     version: str = ""
     protocol_version: str = PROTOCOL_VERSION
     cluster_name: str = ""
-    agent_id: str = "local"
     hosts: Hosts = field(default_factory=Hosts)
     config: Mapping[str, Any] = field(default_factory=dict)
     started_at: float = field(default_factory=time.time)

@@ -88,6 +88,15 @@ class SlotView:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineView:
+    """A machine that runs trials, and its slots."""
+
+    id: str
+    addresses: tuple[str, ...]
+    slots: Sequence[SlotView]
+
+
+@dataclass(frozen=True, slots=True)
 class AllocationView:
     """A run that waits for slots or lives."""
 
@@ -156,7 +165,9 @@ class Service(Protocol):
         """The run of this name if it has a process now."""
 
     def allocations(self) -> Sequence[AllocationView]: ...
-    def slots(self) -> Sequence[SlotView]: ...
+    async def machines(self) -> Sequence[MachineView]:
+        """Machines that are there now, and who holds their slots."""
+
     def run_slots(self, run: RunKey) -> int:
         """How many slots the run holds (for rendezvous)."""
 

@@ -18,7 +18,7 @@ from determined.engine import effects as fx
 from determined.engine.experiment import AlreadyAnswered
 from determined.engine.slots import SlotPool
 from determined.errors import Conflict, FailedPrecondition, InvalidOperations, NotFound
-from determined.launchers.protocol import Launcher
+from determined.launchers.protocol import ClusterLauncher, Launcher, Slot
 from determined.master.service.admin import Admin
 from determined.master.service.commit import Commits
 from determined.master.service.contexts import Contexts
@@ -29,6 +29,7 @@ from determined.master.service.loading import load_lane
 from determined.master.service.ports import (
     AllocationView,
     EventsAnswer,
+    MachineView,
     NextOperation,
     RunKey,
     SlotView,
@@ -75,7 +76,8 @@ class MasterService:
         self.submissions = Submissions(
             self.commits, store, contexts, checkpoint_storage, self.pool.size, clock, warm_trials
         )
-        self.waits = Waits(self.commits, store, self.hub, self.pool)
+        is_crowded = launcher.is_crowded if isinstance(launcher, ClusterLauncher) else lambda: False
+        self.waits = Waits(self.commits, store, self.hub, self.pool, is_crowded)
         self.reports = Reports(self.commits, clock)
         self.views = Views(self.commits, store, self.hub, self.pool)
         self.admin = Admin(self.commits, store, launcher, identity.cluster_id)
@@ -104,6 +106,8 @@ class MasterService:
         # Slots of live runs first, over all experiments, or another's waiting run could be given them.
         for lane in lanes:
             self._resume(lane)
+        if isinstance(self.launcher, ClusterLauncher):
+            self.dispatcher.spawn(self.launcher.settle(frozenset(self.commits.live)))
 
     def _resume(self, lane: Lane) -> None:
         effects = lane.engine.resume(self.clock())
@@ -355,13 +359,21 @@ class MasterService:
             )
         return views
 
-    def slots(self) -> Sequence[SlotView]:
-        """Every slot and the run that holds it."""
+    async def machines(self) -> Sequence[MachineView]:
+        """Machines that are there now, and who holds their slots."""
+        if not isinstance(self.launcher, ClusterLauncher):
+            return [MachineView(self.launcher.name, ("127.0.0.1",), self._slots())]
+        return [
+            MachineView(machine.id, machine.addresses, [_slot_view(slot, machine.held) for slot in machine.slots])
+            for machine in await self.launcher.machines()
+        ]
+
+    def _slots(self) -> Sequence[SlotView]:
         holders: dict[int, str] = {}
         for lane in self.commits.lanes.values():
             for run in lane.runs.values():
                 holders.update(dict.fromkeys(run.slot_ids, run.allocation_id))
-        return [SlotView(s.id, s.kind.value, s.name, s.uuid, holders.get(s.id)) for s in self.launcher.slots()]
+        return [_slot_view(slot, holders) for slot in self.launcher.slots()]
 
     def run_slots(self, run: RunKey) -> int:
         """How many slots the run holds."""
@@ -397,3 +409,7 @@ class MasterService:
     def watch(self, experiment_id: ExperimentId, follow: bool) -> AsyncIterator[Mapping[str, Any]]:
         """A search's progress as it changes."""
         return self.views.watch(experiment_id, follow)
+
+
+def _slot_view(slot: Slot, holders: Mapping[int, str]) -> SlotView:
+    return SlotView(slot.id, slot.kind.value, slot.name, slot.uuid, holders.get(slot.id))

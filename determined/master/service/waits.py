@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from determined.domain.ids import ExperimentId
 from determined.domain.states import ExperimentState
@@ -23,11 +24,14 @@ ATTACHED_FOR_S = 10.0
 class Waits:
     """Long polls, woken by the commits that make their news."""
 
-    def __init__(self, commits: Commits, store: Store, hub: Hub, pool: SlotPool) -> None:
+    def __init__(
+        self, commits: Commits, store: Store, hub: Hub, pool: SlotPool, is_crowded: Callable[[], bool]
+    ) -> None:
         self.commits = commits
         self.store = store
         self.hub = hub
         self.pool = pool
+        self.is_crowded = is_crowded
 
     async def events(self, experiment_id: ExperimentId) -> EventsAnswer:
         """See ``Service.fetch_events``."""
@@ -96,7 +100,7 @@ class Waits:
             answered=lane.answered,
             answered_at=lane.answered_at,
             attached=not lane.is_custom or lane.polls > 0 or now - lane.polled_at < ATTACHED_FOR_S,
-            contested=self.pool.others_waiting(run.trial_id, run.run_id),
+            contested=self.pool.others_waiting(run.trial_id, run.run_id) or self.is_crowded(),
         )
 
     async def preemption(self, run: RunKey, timeout_s: float) -> bool:

@@ -10,6 +10,7 @@ from determined.master.api.call import Call, Handled
 from determined.master.api.paging import page_in_memory, page_of, pagination
 from determined.master.api.routing import Access, Routes
 from determined.master.api.sending import Stream
+from determined.master.service.ports import MachineView
 from determined.storage.protocol import ExperimentFilter, Order, Page
 from determined.wire import server as wire
 from determined.wire.experiments import PROJECT_ID
@@ -95,25 +96,26 @@ async def master_logs(call: Call) -> Handled:
 @routes.add("GET", "/v1/agents", answer=wire.AgentsAnswer, parameters=["limit", "offset"])
 async def list_agents(call: Call) -> Handled:
     """List machines and their slots; a busy slot has a container."""
-    rows, listing = page_in_memory([_agent(call)], page_of(call.query))
+    rows, listing = page_in_memory([_agent(call, m) for m in await call.service.machines()], page_of(call.query))
     return wire.AgentsAnswer(agents=rows, pagination=pagination(call.query, listing))
 
 
-def _agent(call: Call) -> wire.Agent:
+def _agent(call: Call, machine: MachineView) -> wire.Agent:
     me = call.api.identity
     slots: dict[str, wire.SlotJson] = {}
     containers: dict[str, wire.Container] = {}
-    for view in call.service.slots():
+    for view in machine.slots:
         container = None
         if view.allocation_id is not None:
-            container = wire.Container(id=view.allocation_id, parent=me.agent_id)
+            container = wire.Container(id=view.allocation_id, parent=machine.id)
             containers[view.allocation_id] = container
         device = wire.Device(id=view.id, brand=view.name, uuid=view.uuid, type=f"TYPE_{view.kind}")
         slots[str(view.id)] = wire.SlotJson(id=str(view.id), device=device, container=container)
     return wire.Agent(
-        id=me.agent_id,
+        id=machine.id,
         slots=slots,
         containers=containers,
+        addresses=machine.addresses,
         version=me.protocol_version,
         registered_time=to_text(me.started_at),
     )
@@ -122,12 +124,14 @@ def _agent(call: Call) -> wire.Agent:
 @routes.add("GET", "/v1/resource-pools", answer=wire.ResourcePoolsAnswer, parameters=["limit", "offset"])
 async def list_pools(call: Call) -> Handled:
     """List the one pool of slots."""
-    slots = call.service.slots()
+    machines = await call.service.machines()
+    slots = [view for machine in machines for view in machine.slots]
     pool = wire.ResourcePool(
+        num_agents=len(machines),
         slots_available=len(slots),
         slots_used=sum(view.allocation_id is not None for view in slots),
         slot_type=f"TYPE_{slots[0].kind}" if slots else "TYPE_UNSPECIFIED",
-        slots_per_agent=len(slots),
+        slots_per_agent=max((len(machine.slots) for machine in machines), default=0),
     )
     rows, listing = page_in_memory([pool], page_of(call.query))
     return wire.ResourcePoolsAnswer(resource_pools=rows, pagination=pagination(call.query, listing))

@@ -1,0 +1,260 @@
+"""Runs on a Ray cluster. Ray decides where and when; runs that wait for a place are its demand for more machines."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib.util
+import logging
+import sys
+import time
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from determined.errors import FailedPrecondition, InvalidInput, Unavailable
+from determined.launchers.local import KILLED
+from determined.launchers.on_ray.bridge import Bridge
+from determined.launchers.on_ray.run import RETRY_S, RayRun
+from determined.launchers.on_ray.wire import ContextPlace, Node, Order, Place
+from determined.launchers.protocol import LauncherListener, Machine, RunExit, RunSpec, Slot, SlotKind
+
+DEFAULT_SLOTS = 128
+"""Slots that runs may hold or wait for in Ray at once, where nobody says how many."""
+CROWDED_AFTER_S = 3.0
+"""A run that has not begun after so long waits for a place; sooner, its node may just be slow to start it."""
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RayOptions:
+    """Which cluster, and how it is used.
+
+    Attributes:
+        address: of the head, ``host:port``, or ``auto``. This machine must be one of the cluster's.
+        kind: what a slot is: a CPU or a GPU.
+        slots: how many slots runs may hold or wait for at once. What is above the cluster's own size is demand, by
+            which clusters that can grow do so.
+    """
+
+    address: str
+    kind: SlotKind = SlotKind.CPU
+    slots: int = DEFAULT_SLOTS
+
+
+def model_definition(spec: RunSpec) -> tuple[str, Mapping[str, str]]:
+    """Where a node gets the model definition of a run: from the master, with the run's own token."""
+    env = spec.env
+    url = f"{env.get('DET_MASTER', '').rstrip('/')}/api/v1/experiments/{env.get('DET_EXPERIMENT_ID')}/model_def"
+    return url, {"Grpc-Metadata-x-allocation-token": f"Bearer {env.get('DET_SESSION_TOKEN')}"}
+
+
+class RayLauncher:
+    """Runs allocations as detached actors, which outlive the master; their names are the allocation ids.
+
+    The cluster may come and go: what is asked meanwhile is done when it is back.
+    """
+
+    name = "ray"
+
+    def __init__(
+        self,
+        options: RayOptions,
+        cluster_id: str,
+        folder: Path,
+        locate: Callable[[RunSpec], tuple[str, Mapping[str, str]]] = model_definition,
+    ) -> None:
+        """Nothing is touched before `open`.
+
+        Args:
+            options: which cluster.
+            cluster_id: of this master; masters with different ones may share a Ray cluster.
+            folder: for what the driver prints.
+            locate: url and headers by which nodes get the model definition of a run.
+
+        Raises:
+            InvalidInput: Ray is not installed, or the options cannot be.
+        """
+        if importlib.util.find_spec("ray") is None:
+            raise InvalidInput("Ray is not installed; `pip install 'determined-search[ray]'` on every node.")
+        if options.slots < 1:
+            raise InvalidInput(f"the number of slots is {options.slots}; with Ray it must be 1 or more.")
+        self._options = options
+        self._cluster_id = cluster_id
+        self._locate = locate
+        self._slots = tuple(Slot(n, options.kind, f"ray {n}") for n in range(options.slots))
+        self._bridge = Bridge(options.address, f"determined-{cluster_id}", folder)
+        self._runs: dict[str, RayRun] = {}
+        self._unplaced: dict[str, float] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        # Runs come to Ray in the order in which the master gave them slots: by priority.
+        self._turn = asyncio.Lock()
+        self._digests: dict[Path, str] = {}
+        self._listener: LauncherListener | None = None
+
+    def slots(self) -> Sequence[Slot]:
+        """As many as the options say; what the cluster has is told by `machines`."""
+        return self._slots
+
+    async def open(self, listener: LauncherListener) -> None:
+        """Begin to report to ``listener``; does not wait for the cluster."""
+        self._listener = listener
+        self._bridge.open()
+
+    async def start(self, spec: RunSpec) -> None:
+        """Start a run in the background, wherever Ray finds a place for it, and whenever."""
+        if spec.allocation_id not in self._runs:
+            run = self._add(spec.allocation_id, 0)
+            self._keep(self._begin(run, spec))
+
+    async def adopt(self, allocation_id: str, lines_known: int) -> bool:
+        """Take up a run of an earlier master, as soon as the cluster can be reached."""
+        if allocation_id in self._runs:
+            return True
+        if not await self._insist(bool, "find", allocation_id):
+            return False
+        if allocation_id not in self._runs:
+            self._keep(self._add(allocation_id, lines_known).follow())
+        return True
+
+    async def kill(self, allocation_id: str) -> None:
+        """Kill every process of a run, on whatever node."""
+        run = self._runs.get(allocation_id)
+        if run is not None and not run.is_over:
+            run.kill()
+
+    async def remove(self, allocation_id: str) -> None:
+        """Forget an ended run, once nothing of it is left on its node.
+
+        Raises:
+            FailedPrecondition: the run is not over.
+        """
+        run = self._runs.get(allocation_id)
+        if run is not None and not run.is_over:
+            raise FailedPrecondition(f"run {allocation_id} is not over; kill it and wait for its end first.")
+        if run is not None:
+            await run.dismissed()
+        self._runs.pop(allocation_id, None)
+
+    async def close(self) -> None:
+        """Stop reporting. Runs go on, and Ray goes on to look for places."""
+        for run in self._runs.values():
+            run.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._bridge.close()
+        self._runs.clear()
+
+    async def settle(self, live: Collection[str]) -> None:
+        """End the actors of runs that the master has done with: it died between their end and their dismissal."""
+        for name in await self._insist(list[str], "names"):
+            if name not in live and name not in self._runs:
+                await self._insist(type(None), "finish", name)
+
+    def is_crowded(self) -> bool:
+        """Whether the run that was started first of those that have not begun has waited for a while."""
+        while self._unplaced and self._is_placed(first := next(iter(self._unplaced))):
+            del self._unplaced[first]
+        return bool(self._unplaced) and time.monotonic() - next(iter(self._unplaced.values())) > CROWDED_AFTER_S
+
+    def _is_placed(self, allocation_id: str) -> bool:
+        run = self._runs.get(allocation_id)
+        return run is None or run.is_over or run.node_id is not None
+
+    async def machines(self) -> Sequence[Machine]:
+        """The nodes that are alive; none while the cluster cannot be reached."""
+        if not self._bridge.is_connected:
+            return ()
+        try:
+            nodes = await self._bridge.ask(list[Node], "nodes")
+        except Unavailable:
+            return ()
+        return [self._machine(node) for node in sorted(nodes, key=lambda node: (node.address, node.id))]
+
+    def _machine(self, node: Node) -> Machine:
+        is_gpu = self._options.kind is SlotKind.CUDA
+        count = int(node.gpus if is_gpu else node.cpus)
+        noun = "gpu" if is_gpu else "cpu"
+        slots = tuple(Slot(n, self._options.kind, f"{noun} {n}") for n in range(count))
+        return Machine(node.id, (node.address,), slots, self._held(node.id, count))
+
+    def _held(self, node_id: str, count: int) -> Mapping[int, str]:
+        """Ray does not number CPUs, so those that runs hold are counted from the first."""
+        held = [name for name, run in self._runs.items() if run.is_on(node_id) for _ in range(run.slots)]
+        return dict(zip(range(count), held, strict=False))
+
+    def _add(self, allocation_id: str, lines_known: int) -> RayRun:
+        assert self._listener is not None, "the launcher is not open"
+        run = self._runs[allocation_id] = RayRun(allocation_id, self._bridge, self._listener, lines_known)
+        self._unplaced[allocation_id] = time.monotonic()
+        return run
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(_report_failure)
+
+    async def _begin(self, run: RayRun, spec: RunSpec) -> None:
+        """Have Ray make a keeper, unless it has one already, and follow the run."""
+        async with self._turn:
+            was_asked = await self._ask_for_keeper(run, spec)
+        if was_asked:
+            run.kill_again()
+            await run.follow()
+
+    async def _ask_for_keeper(self, run: RayRun, spec: RunSpec) -> bool:
+        """False when there will be none, which is reported."""
+        try:
+            order = await self._order(spec)
+        except OSError as error:
+            await run.end_without_start(RunExit(None, time.time(), f"the model definition cannot be read: {error}"))
+            return False
+        count = len(spec.slot_ids)
+        place = Place(gpus=count) if self._options.kind is SlotKind.CUDA else Place(cpus=count)
+        await self._bridge.connected()
+        if run.kill_wanted:
+            await run.end_without_start(RunExit(KILLED, time.time(), "killed before it had a process."))
+            return False
+        await self._insist(type(None), "create", order, place)
+        return True
+
+    async def _order(self, spec: RunSpec) -> Order:
+        context = None
+        if spec.context is not None:
+            url, headers = self._locate(spec)
+            context = ContextPlace(url, headers, await self._digest(spec.context), spec.context.name)
+        return Order(
+            allocation_id=spec.allocation_id,
+            cluster=self._cluster_id,
+            argv=spec.argv,
+            env=spec.env,
+            info_files=spec.info_files,
+            python=sys.executable,
+            slots=len(spec.slot_ids),
+            context=context,
+        )
+
+    async def _digest(self, path: Path) -> str:
+        """Archives never change, so each is read once."""
+        if path not in self._digests:
+            data = await asyncio.to_thread(path.read_bytes)
+            self._digests[path] = hashlib.sha256(data).hexdigest()
+        return self._digests[path]
+
+    async def _insist(self, result: type[T], method: str, *arguments: Any) -> T:
+        """Ask until there is an answer; only what may be done twice."""
+        while True:
+            try:
+                return await self._bridge.ask(result, method, *arguments)
+            except Unavailable as error:
+                _log.warning("%s; asking again", error)
+            await asyncio.sleep(RETRY_S)
+
+
+def _report_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("following a run failed", exc_info=error)

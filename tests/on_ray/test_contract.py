@@ -1,0 +1,94 @@
+"""The launcher's contract on Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import psutil
+import pytest
+
+from determined.launchers.on_ray import launcher as launcher_module
+from determined.launchers.on_ray.launcher import RayLauncher, RayOptions
+from determined.launchers.protocol import ClusterLauncher, Launcher
+from determined.testing.launcher_contract import Gate, LauncherContract, make_context, make_spec
+from tests.on_ray.support import ArchiveServer, RayCluster
+
+
+class TestRayLauncher(LauncherContract):
+    many = 6  # each is an actor with an interpreter of its own
+
+    @pytest.fixture(autouse=True)
+    def _use(self, cluster: RayCluster, archives: ArchiveServer) -> None:
+        self.cluster = cluster
+        self.archives = archives
+
+    def make_launcher(self, folder: Path) -> Launcher:
+        name = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+        return RayLauncher(RayOptions(self.cluster.address, slots=4), name, folder / "ray", self.archives.locate)
+
+    def test_what_the_master_has_done_with_is_ended(self, tmp_path: Path) -> None:
+        """A master that died between the end of a run and the dismissal of its actor left one behind."""
+
+        async def scenario() -> None:
+            gate = Gate(tmp_path / "gate")
+            async with self.opened(tmp_path / "data") as (launcher, listener):
+                for name in ("1.a.1", "1.b.1"):
+                    await launcher.start(make_spec(name, "sh", "-c", f"echo pid $$; {gate.wait}; exit 4"))
+                kept = int(await listener.line_of("1.a.1", "pid "))
+                other = psutil.Process(int(await listener.line_of("1.b.1", "pid ")))
+            async with self.opened(tmp_path / "data") as (launcher, listener):
+                assert isinstance(launcher, ClusterLauncher)
+                assert await launcher.adopt("1.a.1", 0)
+                await launcher.settle({"1.a.1"})
+                psutil.wait_procs([other])
+                assert [process.pid for process in self.cluster.runs()] == [kept]
+                gate.open()
+                assert (await listener.exit_of("1.a.1")).code == 4
+                assert not await launcher.adopt("1.b.1", 0)
+
+        asyncio.run(scenario())
+
+    def test_runs_of_a_node_fetch_a_model_definition_once(self, tmp_path: Path) -> None:
+        """However many they are."""
+        context = make_context(tmp_path / "context.tgz", {"model.py": f"{tmp_path}\n"})
+
+        async def scenario() -> None:
+            async with self.opened(tmp_path / "data") as (launcher, listener):
+                for name in ("1.a.1", "1.b.1", "1.c.1", "1.d.1"):
+                    await launcher.start(make_spec(name, "cat", "model.py", context=context))
+                for name in ("1.a.1", "1.b.1", "1.c.1", "1.d.1"):
+                    assert (await listener.exit_of(name)).code == 0
+                    assert listener.texts(name) == [str(tmp_path)]
+
+        asyncio.run(scenario())
+        assert self.archives.requests.count(str(context)) <= len(self.cluster.nodes)
+
+    def test_a_run_without_a_place_waits_in_ray_and_can_be_killed_there(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Meanwhile the launcher says that it is crowded."""
+        monkeypatch.setattr(launcher_module, "CROWDED_AFTER_S", 0.0)
+
+        async def scenario() -> None:
+            gate = Gate(tmp_path / "gate")
+            async with self.opened(tmp_path / "data") as (launcher, listener):
+                assert isinstance(launcher, ClusterLauncher)
+                for number, name in enumerate(("1.a.1", "1.b.1", "1.c.1")):
+                    spec = make_spec(name, "sh", "-c", f"echo up; {gate.wait}")
+                    await launcher.start(dataclasses.replace(spec, slot_ids=(number,)))
+                await listener.until(lambda: len(listener.seen_running) == 2, "as many runs as there are CPUs")
+                [waiting] = {"1.a.1", "1.b.1", "1.c.1"} - listener.seen_running
+                assert launcher.is_crowded()
+                assert sorted(len(machine.held) for machine in await launcher.machines()) == [0, 1, 1]
+                await launcher.kill(waiting)
+                assert (await listener.exit_of(waiting)).code == 137
+                assert not launcher.is_crowded()
+                gate.open()
+                gate.open()
+                for name in listener.seen_running:
+                    assert (await listener.exit_of(name)).code == 0
+
+        asyncio.run(scenario())

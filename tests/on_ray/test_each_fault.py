@@ -1,0 +1,86 @@
+"""Actors, raylets, nodes, the head and the master are killed in the middle of a search, one at a time.
+
+``make test-ray`` plays these; the rest of this folder is part of every run of the tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from determined.testing.cluster import LocalMaster
+from tests.on_ray.search import Search, assert_ends_as_if_nothing_had_happened, search
+from tests.on_ray.support import RayCluster
+
+
+def test_a_killed_actor_takes_its_run_with_it_and_the_run_is_done_again(
+    middle: Search, undisturbed: dict[str, Any], cluster: RayCluster
+) -> None:
+    runs = cluster.runs()
+    for keeper in cluster.keepers():
+        keeper.kill()
+    psutil.wait_procs(runs)
+    assert_ends_as_if_nothing_had_happened(middle, undisturbed, cluster)
+
+
+def test_an_actor_and_the_process_beside_its_run_are_killed_together(
+    middle: Search, undisturbed: dict[str, Any], cluster: RayCluster
+) -> None:
+    runs = cluster.runs()
+    for process in [*cluster.shims(), *cluster.keepers()]:
+        process.kill()
+    psutil.wait_procs(runs)
+    assert_ends_as_if_nothing_had_happened(middle, undisturbed, cluster)
+
+
+def test_a_raylet_is_killed(middle: Search, undisturbed: dict[str, Any], cluster: RayCluster) -> None:
+    runs = cluster.runs_on("second")
+    cluster.kill_raylet("second")
+    psutil.wait_procs(runs)
+    cluster.replace("second")
+    assert_ends_as_if_nothing_had_happened(middle, undisturbed, cluster)
+
+
+def test_a_node_is_removed(middle: Search, undisturbed: dict[str, Any], cluster: RayCluster) -> None:
+    runs = cluster.runs_on("second")
+    cluster.remove("second")
+    psutil.wait_procs(runs)
+    cluster.add("second", 1)
+    assert_ends_as_if_nothing_had_happened(middle, undisturbed, cluster)
+
+
+def test_a_master_is_killed_and_takes_its_runs_up_again(
+    middle: Search, undisturbed: dict[str, Any], cluster: RayCluster, master: LocalMaster
+) -> None:
+    runs = {process.pid for process in cluster.runs()}
+    for _ in range(2):
+        master.kill()
+        master.start()
+    assert {process.pid for process in cluster.runs()} == runs
+    assert_ends_as_if_nothing_had_happened(middle, undisturbed, cluster)
+
+
+def test_the_whole_cluster_goes_away_and_comes_back(
+    tmp_path: Path, gate: Path, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The master goes on to serve, says what is wrong, and has everything that was lost run on the new cluster."""
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "2")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with contextlib.ExitStack() as stack:
+        with RayCluster(port, first=1, second=1) as cluster:
+            master = stack.enter_context(LocalMaster(tmp_path / "m", slots=8, arguments=["--ray", cluster.address]))
+            running = stack.enter_context(search(master, tmp_path, gate))
+            running.until_at_work(2)
+        assert cluster.runs() == []
+        for line in running.session.stream("/api/v1/master/logs", {"follow": True}):
+            if "cannot be reached" in line["result"]["logEntry"]["message"]:
+                break
+        assert running.session.get("/api/v1/agents")["agents"] == []
+        with RayCluster(port, first=1, second=1) as cluster:
+            assert_ends_as_if_nothing_had_happened(running, undisturbed, cluster)
