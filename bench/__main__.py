@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import asha, cli, engine, latency, reports, restart, scale, simulator, start, trials
+from bench import asha, cli, engine, latency, postgres, reports, restart, scale, simulator, start, trials
 from bench.support import Section
 
 BENCHMARKS: Mapping[str, Callable[[bool], Section]] = {
@@ -22,6 +22,7 @@ BENCHMARKS: Mapping[str, Callable[[bool], Section]] = {
     "start": start.main,
     "cli": cli.main,
     "reports": reports.main,
+    "postgres": postgres.main,
     "restart": restart.main,
     "trials": trials.main,
     "asha": asha.main,

@@ -3,7 +3,8 @@
 A real master on SQLite (``synchronous=FULL``) with live trials, each of which reports over a connection of its own as
 fast as it is answered, and idle long polls that the master keeps open meanwhile. All clients are in processes of their
 own, on the same machine. Every answer must be 200, and every report must be in the data base at the end. Then, with
-nobody reporting, what a master costs that keeps many long polls open.
+nobody reporting, what a master costs that keeps many long polls open. ``python -m bench.reports --postgres`` does the
+same with the database on a PostgreSQL server on this machine (``fsync=on``); ``bench.postgres`` has more trials.
 """
 
 from __future__ import annotations
@@ -11,13 +12,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,6 +25,8 @@ import psutil
 from bench.load import Run
 from bench.support import Check, Section, config, percentile, submit, table
 from determined.testing.cluster import LocalMaster
+from determined.testing.database import opened
+from determined.testing.postgres import PostgresServer, new_database
 
 TRIALS = 64
 REPORTERS = 2
@@ -100,7 +101,7 @@ def live_runs(master: LocalMaster, folder: Path) -> list[Run]:
 
 def stored(master: LocalMaster) -> int:
     """Reports in the data base."""
-    with closing(sqlite3.connect(f"file:{master.data / 'master.db'}?mode=ro", uri=True)) as db:
+    with opened(master.data) as db:
         return int(db.execute("SELECT count(*) FROM metrics").fetchone()[0])
 
 
@@ -115,11 +116,21 @@ def syncs_per_s(folder: Path, count: int = 500) -> float:
     return count / (time.perf_counter() - begin)
 
 
-def main(quick: bool = False) -> Section:
+@contextlib.contextmanager
+def database(postgres: bool) -> Iterator[str | None]:
+    """The URL of a database on a server that is there meanwhile; None for SQLite."""
+    if not postgres:
+        yield None
+        return
+    with PostgresServer(sync=True) as server:
+        yield new_database(server.url())
+
+
+def main(quick: bool = False, postgres: bool = False) -> Section:
     """Measure."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="bench-") as name, database(postgres) as db:
         folder = Path(name)
-        with LocalMaster(folder / "master", slots=TRIALS) as master:
+        with LocalMaster(folder / "master", slots=TRIALS, db=db) as master:
             runs = live_runs(master, folder)
             with idle_polls(master.port, runs, POLLS):
                 took, rate = load(master.port, runs, SECONDS / 4 if quick else SECONDS)
@@ -145,6 +156,6 @@ def main(quick: bool = False) -> Section:
 
 
 if __name__ == "__main__":
-    section = main()
+    section = main("--quick" in sys.argv, "--postgres" in sys.argv)
     print(section)
     sys.exit(not section.met)
