@@ -106,7 +106,8 @@ def _patch_labels(call: Call, labels: list[str]) -> None:
     call.session.patch(f"/api/v1/experiments/{experiment_id}", json={"id": experiment_id, "labels": labels})
 
 
-def _slots(text: str) -> int | None:
+def slots_or_none(text: str) -> int | None:
+    """A limit of slots, or that there is none."""
     return None if text.strip().lower() in ("none", "null") else count(text)
 
 
@@ -119,13 +120,17 @@ def _value(kind: Any, help_text: str) -> Any:
     return option("value", type=kind, help=help_text)
 
 
+_LIMIT = _value(slots_or_none, "a number, or none")
+
 SET = Command(
     "set",
     "change attributes",
     commands=(
         Command("name", "rename", set_name, (EXPERIMENT, _value(str, "the name"))),
         Command("description", "describe", set_description, (EXPERIMENT, _value(str, "the text"))),
-        Command("max-slots", "limit its slots", set_max_slots, (EXPERIMENT, _value(_slots, "a number, or none"))),
+        Command(
+            "max-slots", "limit its slots", set_max_slots, (EXPERIMENT, _value(slots_or_none, "a number, or none"))
+        ),
         Command("weight", "change its weight", set_weight, (EXPERIMENT, _value(float, "the weight"))),
         Command("priority", "change its priority", set_priority, (EXPERIMENT, _value(int, "1 to 99"))),
         Command("gc-policy", "change which checkpoints are kept", set_gc_policy, (EXPERIMENT, _policy_options, YES)),

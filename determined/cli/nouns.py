@@ -35,7 +35,7 @@ NOUNS = (
     Noun("master", "determined.cli.master", "the master: info, config, logs, trust"),
     Noun("agent", "determined.cli.agent", "machines: list"),
     Noun("slot", "determined.cli.slot", "slots: list"),
-    Noun("job", "determined.cli.job", "the queue: list"),
+    Noun("job", "determined.cli.job", "the queue: list, update"),
     Noun("task", "determined.cli.task", "tasks: list, logs"),
     Noun("preview-search", "determined.cli.preview_search", "what a search would train, and for how long"),
     Noun("search", "determined.cli.search", "search methods: check"),

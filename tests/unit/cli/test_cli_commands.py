@@ -570,9 +570,34 @@ def test_the_queue_is_shown_in_its_order(peer: HttpPeer, capsys: Capture) -> Non
     peer.on("GET", E5, {"experiment": EXPERIMENT, "jobSummary": ahead})
     first = {"experiment": {**EXPERIMENT, "id": 6}, "jobSummary": {"state": "STATE_SCHEDULED", "jobsAhead": 0}}
     peer.on("GET", f"{V1}/experiments/6", first)
+    waits = {**SUMMARY, "priority": 42, "waitingFor": "1 slot: 0 of 2 free"}
+    runs = {"6.y.1": {**SUMMARY, "taskId": "6.y", "priority": 42, "waitingFor": ""}, "5.x.1": waits}
+    peer.on("GET", f"{V1}/tasks", {"allocationIdToSummary": runs})
     assert main(["job", "list", "--csv"]) == 0
     rows = list(csv.reader(io.StringIO(capsys.readouterr().out)))
     assert [row[2] for row in rows[1:]] == ["mine (6)", "mine (5)"]
+    assert main(["job", "list", "--json"]) == 0
+    assert [job["waiting"] for job in json.loads(capsys.readouterr().out)] == [[], [waits]]
+    assert main(["job", "list"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("Trial 3 (Experiment 5)") == 1
+    assert "1 slot: 0 of 2 free" in told
+
+
+def test_a_job_is_changed_by_its_id_or_by_the_number_of_its_experiment(peer: HttpPeer, capsys: Capture) -> None:
+    peer.on("GET", f"{V1}/experiments", page("experiments", {**EXPERIMENT, "jobId": "a-b"}))
+    peer.on("PATCH", E5, {})
+    assert main(["job", "update", "5", "--priority", "7"]) == 0
+    assert main(["job", "update", "a-b", "--weight", "2", "--max-slots", "none"]) == 0
+    assert [r.json["resources"] for r in peer.seen("PATCH", E5)] == [
+        {"priority": 7},
+        {"weight": 2.0, "maxSlots": None},
+    ]
+    capsys.readouterr()
+    assert main(["job", "update", "c-d", "-p", "7"]) == 1
+    assert "no unfinished experiment has the job 'c-d'" in capsys.readouterr().err
+    assert main(["job", "update", "5"]) == 2
+    assert "--priority, --weight or --max-slots" in capsys.readouterr().err
 
 
 def test_the_master_describes_itself(peer: HttpPeer, capsys: Capture) -> None:
