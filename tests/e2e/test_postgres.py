@@ -113,8 +113,9 @@ def test_a_database_is_moved_there_and_the_master_goes_on_with_it(
     with LocalMaster(tmp_path / "m", db=url) as after:
         with after.session() as session:
             assert trials_of(session, experiment) == trials
-        again = created(after.det("e", "create", write_config(tmp_path), str(model)).stdout)
-        assert again == experiment + 1
+            again = created(after.det("e", "create", write_config(tmp_path), str(model)).stdout)
+            assert again == experiment + 1
+            assert until_over(session, again) == "STATE_COMPLETED"
 
 
 def test_a_second_master_is_refused_in_a_sentence(master: LocalMaster, tmp_path: Path) -> None:
