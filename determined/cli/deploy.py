@@ -26,10 +26,18 @@ def cluster_up(call: Call) -> None:
     master = local_master.cluster_up(options)
     if args.json:
         render.print_json(
-            {"url": master.url, "pid": master.pid, "data": str(master.data_dir), "started": master.started}
+            {
+                "url": master.url,
+                "pid": master.pid,
+                "data": str(master.data_dir),
+                "started": master.started,
+                "link": master.link,
+            }
         )
         return
     print(f"{'Started a' if master.started else 'There is already a'} local master at {master.url}")
+    if master.link is not None:
+        print(f"  web:  {master.link} (works once; later: {local_master.UI_COMMAND})")
     print(
         f"  data: {visible(master.data_dir)}\n  log:  {visible(master.log_path)}\n  stop: {local_master.STOP_COMMAND}"
     )

@@ -12,7 +12,6 @@ import sys
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import uvicorn
 from filelock import FileLock, Timeout
@@ -104,12 +103,14 @@ class _Server(uvicorn.Server):
         ring: LogRing,
         ready: dict[str, object],
         options: Options,
+        link: str | None,
     ) -> None:
         super().__init__(config)
         self._service = service
         self._ring = ring
         self._ready = ready
         self._options = options
+        self._link = link
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -117,8 +118,11 @@ class _Server(uvicorn.Server):
             files.replace_file(
                 self._options.data / "master.json", json.dumps(self._ready).encode(), "master.serve", 0o600
             )
-            say(self._options.ready_fd, self._ready)
+            say(self._options.ready_fd, {**self._ready, "link": self._link})
             log.info("serving on %s (data in %s)", self._ready["url"], self._options.data)
+            if self._link is not None and self._options.ready_fd is None:
+                # Not into the log, which every user may read.
+                print(f"Web UI: {self._link} (works once, for ten minutes; then `det ui`)", file=sys.stderr, flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._service.hub.close()
@@ -199,13 +203,15 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
         cluster_id=cluster_id,
         version=__version__,
         agent_id=launcher.name,
-        hosts=allowed_hosts(options.host, [urlsplit(url).hostname or ""]),
+        hosts=allowed_hosts(options.host, [url]),
         config={"checkpoint_storage": storage, "resource_manager": {"type": "agent"}},
     )
     ring = LogRing()
     logging.getLogger().addHandler(ring)
     app = create_app(service, store, auth, identity, ring)
-    ready = {"url": own_url, "pid": os.getpid(), "version": __version__, "data": str(options.data)}
+    ready: dict[str, object] = {"url": own_url, "pid": os.getpid(), "version": __version__, "data": str(options.data)}
+    # Only for whoever started this master, who is handed the local user's token too.
+    link = f"{own_url}/open?key={auth.keys.make(boot.local_user.id)}" if options.local_login else None
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -218,7 +224,7 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
         server_header=False,
     )
     try:
-        await _Server(config, service, ring, ready, options).serve(sockets=[sock])
+        await _Server(config, service, ring, ready, options, link).serve(sockets=[sock])
     finally:
         await service.stop()
         auth.close()
