@@ -222,6 +222,10 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
         # Nothing here asks where a request came from, and headers that claim to know are not to be believed.
         proxy_headers=False,
         server_header=False,
+        ws="wsproto",
+        # Pages say nothing, and what they are told is encoded once for all of them.
+        ws_max_size=4096,
+        ws_per_message_deflate=False,
     )
     try:
         await _Server(config, service, ring, ready, options, link).serve(sockets=[sock])

@@ -50,7 +50,7 @@ def tally(tables: Tables, query: TallyQuery) -> Tally:
     reached = [t.units if t.units > 0 else t.total_batches for t in trials]
     longest = max(reached, default=0.0) if query.longest is None else query.longest
     short = sum(t.state is TrialState.COMPLETED and r < longest for t, r in zip(trials, reached, strict=True))
-    return Tally(Counter(t.state.value for t in trials), short, _best(trials, query.smaller_is_better))
+    return Tally(Counter(t.state.value for t in trials), longest, short, _best(trials, query.smaller_is_better))
 
 
 def _best(trials: Sequence[Trial], smaller_is_better: bool) -> list[float]:

@@ -358,12 +358,14 @@ class Tally:
 
     Attributes:
         states: how many there are of each state.
-        short: how many of those that are COMPLETED trained less than the longest, by ``units``, or by
-            ``total_batches`` where there are none.
+        longest: what the longest trained, or as the query told; by ``units``, or by ``total_batches`` where there are
+            none.
+        short: how many of those that are COMPLETED trained less.
         best: the best metric of each of up to ``STRETCHES`` stretches of trials, equally long and in their order.
     """
 
     states: Mapping[str, int]
+    longest: float
     short: int
     best: Sequence[float]
 

@@ -78,12 +78,13 @@ def tallies(conn: Connection, wanted: Sequence[TallyQuery]) -> Sequence[Tally]:
 
 def _tally(conn: Connection, query: TallyQuery) -> Tally:
     own = _T.experiment_id == query.experiment_id
-    states = {s: n for s, n in conn.execute(select(_T.state, func.count()).where(own).group_by(_T.state))}
+    counted = conn.execute(select(_T.state, func.count()).where(own).group_by(_T.state))
+    states = {state: number for state, number in counted}  # noqa: C416  # rows are no pairs to type checkers
     longest = query.longest
     if longest is None:
         longest = conn.execute(select(func.max(_REACHED)).where(own)).scalar() or 0
     short = select(func.count()).where(own, _T.state == TrialState.COMPLETED.value, longest > _REACHED)
-    return Tally(states, conn.execute(short).scalar_one(), _best(conn, query))
+    return Tally(states, longest, conn.execute(short).scalar_one(), _best(conn, query))
 
 
 def _best(conn: Connection, query: TallyQuery) -> list[float]:

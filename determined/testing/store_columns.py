@@ -75,10 +75,12 @@ class ColumnsContract:
         await store.write([_ended(n, TrialState.COMPLETED) for n in range(1, 9)])
         await store.write([_ended(9, TrialState.ERROR), _ended(10, TrialState.CANCELED)])
         await store.write([validated(n, 1, float(n)) for n in range(1, 101) if n not in (7, 96, 97, 98)])
-        one, other, empty = await store.tallies([TallyQuery(E1, True), TallyQuery(E1, False, 2.0), TallyQuery(E2, True)])
+        one, other, empty = await store.tallies(
+            [TallyQuery(E1, True), TallyQuery(E1, False, 2.0), TallyQuery(E2, True)]
+        )
         assert one.states == other.states == {"ACTIVE": 90, "COMPLETED": 8, "ERROR": 1, "CANCELED": 1}
         # Those without units count by their batches, of which each has one.
-        assert (one.short, other.short) == (6, 4)
+        assert (one.longest, one.short, other.longest, other.short) == (3.0, 6, 2.0, 4)
         # A hundred trials in forty stretches of two or three; the last but one has no metric.
         assert list(one.best[:4]) == [1.0, 4.0, 6.0, 9.0]
         assert (len(one.best), one.best[-1]) == (39, 99.0)

@@ -26,6 +26,7 @@ from determined.master.api.routes import (
     server,
     tasks,
     trials,
+    ui,
     ui_sessions,
     users,
 )
@@ -49,6 +50,7 @@ _RESOURCES: Final = (
     logs,
     tasks,
     login,
+    ui,
     ui_sessions,
     users,
     server,

@@ -21,8 +21,9 @@ from determined.master.api.bodies import MAX_BODY
 from determined.master.api.call import Api, Call
 from determined.master.api.errors import Fault, fault_of, fault_of_status
 from determined.master.api.pages import Pages
-from determined.master.api.security import SAFE_METHODS
+from determined.master.api.security import SAFE_METHODS, refuse_websocket
 from determined.master.api.sending import Chunks, ClientGone, Stream, Whole, json_answer, send_fault
+from determined.master.api.stream import PATH, serve_stream
 from determined.steps import step
 from determined.wire.requests import Empty
 
@@ -161,8 +162,12 @@ class Router:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1000})
+        if scope["type"] == "websocket":
+            if scope["path"] == PATH:
+                await serve_stream(self.api, scope, receive, send)
+            else:
+                fault = fault_of_status(404, f"no socket is opened under {scope['path'][:200]!a}; use {PATH}")
+                await refuse_websocket(fault, receive, send)
             return
         method, path = scope["method"], scope["path"]
         for pattern, endpoint in self._routes.get((method, path.count("/")), ()):

@@ -60,6 +60,7 @@ class Admin:
         fresh = msgspec.structs.replace(record, **_typed(patch))
         parsed = await asyncio.to_thread(config_of, fresh)
         await self.store.write([db.PatchExperiment(id=experiment_id, changes=_typed(patch))], lane=experiment_id)
+        self.commits.edited(experiment_id)
         lane = await self.commits.lane(experiment_id)
         if lane is not None:
             lane.record, lane.config = msgspec.structs.replace(lane.record, **_typed(patch)), parsed
@@ -77,6 +78,7 @@ class Admin:
             )
         if record.archived != archived:
             await self.store.write([db.PatchExperiment(id=experiment_id, changes={"archived": archived})])
+            self.commits.edited(experiment_id)
 
     # Checkpoints
 
@@ -106,6 +108,7 @@ class Admin:
         for view in marked.rows:
             await self._delete_files(storage, view.checkpoint.uuid)
         await self._delete(storage, [v.checkpoint.uuid for v in await self.preview(experiment_id, policy)])
+        self.commits.edited(experiment_id)
         # It may have been deleted meanwhile, which is what was wanted of it.
         with contextlib.suppress(NotFound):
             await self.store.write([db.PatchExperiment(id=experiment_id, changes={"uncollected": False})])
@@ -124,6 +127,7 @@ class Admin:
         for view in views:
             record = await self.store.get_experiment(view.checkpoint.experiment_id)
             await self._delete(json.loads(record.config)["checkpoint_storage"], [view.checkpoint.uuid])
+            self.commits.edited(record.id)
 
     async def _delete(self, storage: Mapping[str, Any], uuids: Sequence[str]) -> None:
         for uuid in uuids:
@@ -154,6 +158,7 @@ class Admin:
             "wait for its end, or kill it first",
         )
         await self.store.write([db.PatchExperiment(id=experiment_id, changes={"state": ExperimentState.DELETING})])
+        self.commits.edited(experiment_id)
 
     async def finish_delete(self, experiment_id: ExperimentId) -> None:
         """Delete checkpoints, what runs left on disk, and every row."""
@@ -168,10 +173,12 @@ class Admin:
                 for run in await self.store.list_runs(trial_id):  # type: ignore[arg-type]
                     await self.launcher.remove(run.allocation_id)
             await self.store.write([db.DeleteExperiment(id=experiment_id)])
+            self.commits.edited(experiment_id)
         except (OSError, DeterminedError) as e:
             log.warning("experiment %d could not be deleted: %s", experiment_id, e)
             changes = {"state": ExperimentState.DELETE_FAILED}
             await self.store.write([db.PatchExperiment(id=experiment_id, changes=changes)])
+            self.commits.edited(experiment_id)
 
 
 def _candidate(view: CheckpointView) -> Candidate:

@@ -41,6 +41,8 @@ from determined.master.service.searches import Searches
 from determined.master.service.submit import Submissions
 from determined.master.service.views import Views
 from determined.master.service.waits import Waits
+from determined.master.ui.broadcast import Broadcast
+from determined.master.ui.feed import Feed
 from determined.storage import protocol as db
 from determined.storage.protocol import LogFilter, Store
 from determined.wire.searcher import operations_digest
@@ -79,6 +81,8 @@ class MasterService:
         self.reports = Reports(self.commits, clock)
         self.views = Views(self.commits, store, self.hub, self.pool)
         self.admin = Admin(self.commits, store, launcher)
+        self.feed = Feed(self.commits, store)
+        self.broadcast = Broadcast(self.feed, self.hub)
 
     # Life
 
@@ -115,6 +119,8 @@ class MasterService:
     async def stop(self) -> None:
         """Stop serving; live runs go on and are taken up at the next start."""
         self.hub.close()
+        self.broadcast.close()
+        self.feed.close()
         await self.launcher.close()
         await self.dispatcher.close()
 
