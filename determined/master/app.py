@@ -24,6 +24,7 @@ from determined.master.api.app import create_app
 from determined.master.api.identity import Identity as ApiIdentity
 from determined.master.api.log_ring import LogRing
 from determined.master.api.security import allowed_hosts
+from determined.master.api.serving import server_config
 from determined.master.local_login import write_local_login
 from determined.master.service.auth import Auth
 from determined.master.service.contexts import Contexts
@@ -212,21 +213,7 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
     ready: dict[str, object] = {"url": own_url, "pid": os.getpid(), "version": __version__, "data": str(options.data)}
     # Only for whoever started this master, who is handed the local user's token too.
     link = f"{own_url}/open?key={auth.keys.make(boot.local_user.id)}" if options.local_login else None
-    config = uvicorn.Config(
-        app,
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        timeout_graceful_shutdown=STOP_WITHIN_S,
-        backlog=1024,
-        # Nothing here asks where a request came from, and headers that claim to know are not to be believed.
-        proxy_headers=False,
-        server_header=False,
-        ws="wsproto",
-        # Pages say nothing, and what they are told is encoded once for all of them.
-        ws_max_size=4096,
-        ws_per_message_deflate=False,
-    )
+    config = server_config(app, timeout_graceful_shutdown=STOP_WITHIN_S, backlog=1024)
     try:
         await _Server(config, service, ring, ready, options, link).serve(sockets=[sock])
     finally:

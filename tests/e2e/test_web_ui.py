@@ -11,6 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from determined.testing.cluster import LocalMaster
 
@@ -93,3 +96,50 @@ def test_a_master_in_the_foreground_prints_a_link_unless_it_is_to_log_nobody_in(
             process.terminate()
         found = LINK.search("".join(lines))
         assert (found is None) == bool(arguments)
+
+
+def test_pages_learn_that_the_master_is_another_one_after_a_restart_and_read_everything_anew(tmp_path: Path) -> None:
+    """The numbers of versions may start lower than they had come, so those of the old master count for nothing."""
+    master = LocalMaster(tmp_path)
+    filled = subprocess.run(
+        [sys.executable, "-m", "determined.testing.ui_fixture", "--trials", "20", str(master.data)], check=False
+    )
+    assert filled.returncode == 0
+    with master, closing(logged_in(master.det("ui", "--no-browser").stdout.strip())) as browser:
+        cookie = {"Cookie": "; ".join(f"{name}={value}" for name, value in browser.cookies.items())}
+        url = f"{master.url.replace('http', 'ws')}/api/v1/stream?topics=exp:1"
+        table = browser.get("/api/v1/ui/experiments/1/trials")
+        assert table.json()["count"] >= 20
+        known = {"If-None-Match": table.headers["etag"]}
+        assert browser.get("/api/v1/ui/experiments/1/trials", headers=known).status_code == 304
+
+        def listen() -> ClientConnection:
+            return connect(url, additional_headers=cookie, origin=Origin(master.url), proxy=None)
+
+        with listen() as socket:
+            first = _greeting(socket)
+            assert first == _greeting_of(listen())
+            master.kill()
+            with pytest.raises(ConnectionClosed):
+                _read_to_the_end(socket)
+        master.start()
+        assert _greeting_of(listen()) != first
+        again = browser.get("/api/v1/ui/experiments/1/trials", headers=known)
+        assert (again.status_code, again.content) == (200, table.content)
+
+
+def _read_to_the_end(socket: ClientConnection) -> None:
+    while True:
+        socket.recv()
+
+
+def _greeting_of(socket: ClientConnection) -> str:
+    with socket:
+        return _greeting(socket)
+
+
+def _greeting(socket: ClientConnection) -> str:
+    while True:
+        told = json.loads(socket.recv())
+        if told["topic"] == "hello":
+            return str(told["master"])

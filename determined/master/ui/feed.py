@@ -30,7 +30,7 @@ Json = Mapping[str, Any]
 
 MAX_LOGS: Final = 4
 """Searches whose log is kept; those that were asked about last. One of 10,000 trials takes about 10 MB."""
-FACTS_AT_ONCE: Final = 5_000
+FACTS_AT_ONCE: Final = 1_000
 PACKED_FROM: Final = 1_000
 _encode = msgspec.json.Encoder().encode
 

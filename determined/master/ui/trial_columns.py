@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 
 def trial_columns(rows: Sequence[TrialRow], unit: str, longest: float, invalid: Collection[int]) -> Json:
-    """The columns of some trials.
+    """The columns of some trials; fractions have seven digits, times two decimals.
 
     Args:
         rows: the trials.
@@ -33,14 +33,14 @@ def trial_columns(rows: Sequence[TrialRow], unit: str, longest: float, invalid: 
         "columns": {
             "id": [row.id for row in rows],
             "state": codes(shown_state(row) for row in rows),
-            "units": [reached(row) for row in rows],
-            "best": [row.best_metric for row in rows],
-            "latest": [row.latest_metric for row in rows],
+            "units": [_short(reached(row)) for row in rows],
+            "best": [_short(row.best_metric) for row in rows],
+            "latest": [_short(row.latest_metric) for row in rows],
             "bestUnits": [_best_units(row, unit) for row in rows],
             "checkpoints": [row.checkpoint_count for row in rows],
             "restarts": [row.restarts for row in rows],
-            "startedAt": [row.created_at for row in rows],
-            "endedAt": [row.ended_at for row in rows],
+            "startedAt": [round(row.created_at, 2) for row in rows],
+            "endedAt": [None if row.ended_at is None else round(row.ended_at, 2) for row in rows],
             "end": codes(_end(row, longest, invalid) for row in rows),
         },
         "hparams": hparam_columns([row.hparams for row in rows]),
@@ -53,7 +53,12 @@ def shown_state(row: TrialRow) -> str:
 
 
 def _best_units(row: TrialRow, unit: str) -> float | None:
-    return None if row.best_steps is None else row.best_steps * units_per_batch(row, unit)
+    return None if row.best_steps is None else _short(row.best_steps * units_per_batch(row, unit))
+
+
+def _short(value: Any) -> Any:
+    """A fraction to seven digits: what a chart can show, in half of the bytes."""
+    return float(f"{value:.7g}") if type(value) is float else value
 
 
 def _end(row: TrialRow, longest: float, invalid: Collection[int]) -> str:
@@ -100,7 +105,7 @@ def _flat(hparams: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, A
 def _hparam_column(name: str, values: list[Any]) -> Json:
     # Exact types: True is an int to isinstance.
     if all(type(value) in _NUMBERS for value in values):
-        return {"name": name, "kind": "number", "values": values}
+        return {"name": name, "kind": "number", "values": list(map(_short, values))}
     places: dict[str, int] = {}
     found = [-1 if v is None else places.setdefault(_text(v), len(places)) for v in values]
     return {"name": name, "kind": "category", "codes": found, "values": list(places)}
