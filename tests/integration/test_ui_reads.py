@@ -340,6 +340,41 @@ async def test_a_search_of_a_custom_method_is_shown_like_any_other(m: Rig) -> No
     assert hparams["lr"] == {"name": "lr", "kind": "number", "values": [None, 0.5]}
 
 
+HOSTED = """
+name: hosted
+entrypoint: python train.py
+searcher: {name: SEARCHER, metric: loss, max_length: {batches: 4}, max_trials: 6, MORE, max_concurrent_trials: 2}
+hyperparameters: {lr: {type: double, minval: 0.0, maxval: 1.0}}
+"""
+
+
+@served
+async def test_a_method_that_the_master_runs_says_where_it_stands(m: Rig) -> None:
+    halving = await m.create(HOSTED.replace("SEARCHER", "async_halving").replace("MORE", "num_rungs: 2"))
+    plain = await m.create(HOSTED.replace("SEARCHER", "random").replace("MORE, ", ""))
+    custom = await m.create()
+    told = await told_when(m, halving, lambda summary: summary and summary["brackets"][0]["started"])
+    [bracket] = told["brackets"]
+    assert (bracket["started"], bracket["of"], bracket["ended"]) == (2, 6, 0)
+    assert bracket["rungs"] == [
+        {"length": 1, "results": 0, "waiting": 0, "training": 2},
+        {"length": 4, "results": 0, "waiting": 0, "training": 0},
+    ]
+    told = await told_when(m, plain, lambda summary: summary and summary["started"])
+    assert told == {"started": 2, "of": 6, "finished": 0, "invalid": 0, "length": 4}
+    assert await m.get(f"/v1/ui/experiments/{custom}/summary") == {"summary": None}
+    await m.post(f"/v1/experiments/{halving}/kill")
+    await told_when(m, halving, lambda summary: summary is None)
+
+
+async def told_when(m: Rig, experiment: int, claim: Callable[[Any], object]) -> Any:
+    """The summary of a search, once it is as claimed: methods answer their first event a moment after their creation."""
+    while True:
+        summary = (await m.get(f"/v1/ui/experiments/{experiment}/summary"))["summary"]
+        if claim(summary):
+            return summary
+
+
 @served
 async def test_what_is_not_there_is_told_and_empty_searches_are_shown(m: Rig) -> None:
     e = await m.create()

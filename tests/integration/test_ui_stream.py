@@ -147,16 +147,21 @@ async def test_who_comes_late_hears_what_a_large_answer_may_lack(m: Rig, port: i
             assert again["trials"]["columns"]["id"] == [t.trial]
 
 
+def is_witnessed(m: Rig) -> bool:
+    """Whether commits tell somebody."""
+    return m.service.commits.witness is not None
+
+
 @behind_a_server
 async def test_nothing_is_done_when_nobody_listens(m: Rig, port: int) -> None:
     e = await m.create()
-    assert m.service.commits.witness is None
+    assert not is_witnessed(m)
     async with listening(m, port, f"exp:{e}", "experiments") as socket:
         await heard(socket)
-        assert m.service.commits.witness is not None
+        assert is_witnessed(m)
         assert sorted(m.service.broadcast.topics) == ["exp:1", "experiments"]
     await until(lambda: not m.service.broadcast.topics)
-    assert m.service.commits.witness is None
+    assert not is_witnessed(m)
     await until(lambda: not [task for task in asyncio.all_tasks() if "Channel" in repr(task.get_coro())])
 
 

@@ -111,6 +111,9 @@ class Service(Protocol):
     def feed(self) -> Feed:
         """Large reads of the web UI."""
 
+    def summary(self, experiment_id: ExperimentId) -> Mapping[str, Any] | None:
+        """Where a search stands in its method's words; None if it says nothing or does not run in this master."""
+
     @property
     def broadcast(self) -> Broadcast:
         """Who listens to changes."""

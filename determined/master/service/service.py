@@ -394,6 +394,10 @@ class MasterService:
         """The life of a trial in sentences."""
         return await self.views.story(trial)
 
+    def summary(self, experiment_id: ExperimentId) -> Mapping[str, Any] | None:
+        """Where a search stands, in its method's words."""
+        return self.searches.summary(experiment_id)
+
     def follow_logs(self, trial_id: TrialId, where: LogFilter) -> AsyncIterator[Sequence[LogRecord]]:
         """A trial's log as it grows."""
         return self.views.follow_logs(trial_id, where)

@@ -113,6 +113,12 @@ async def rungs(call: Call) -> Handled:
     return _answer(call, await call.service.feed.rungs(experiment, call.query.optional_integer("event")))
 
 
+@routes.add("GET", "/v1/ui/experiments/{experiment_id}/summary", answer=wire.UiSummary)
+async def summary(call: Call) -> Handled:
+    """Get where a search stands in its method's own words; null where the method does not run in the master."""
+    return wire.UiSummary(summary=call.service.summary((await _experiment(call)).id))
+
+
 @routes.add("GET", "/v1/ui/trials/{trial_id}/metrics", answer=wire.UiTrialMetrics)
 async def trial_metrics(call: Call) -> Handled:
     """Get everything that a trial reported, as columns; at most 2,000 reports of each group."""
