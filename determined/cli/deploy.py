@@ -36,9 +36,11 @@ def cluster_up(call: Call) -> None:
     shown = None if digest is None else shown_fingerprint(digest)
     if args.json:
         told = {"url": master.url, "pid": master.pid, "data": str(master.data_dir), "started": master.started}
-        render.print_json({**told, "fingerprint": shown})
+        render.print_json({**told, "link": master.link, "fingerprint": shown})
         return
     print(f"{'Started a' if master.started else 'There is already a'} local master at {master.url}")
+    if master.link is not None:
+        print(f"  web:  {master.link} (works once; later: {local_master.UI_COMMAND})")
     print(
         f"  data: {visible(master.data_dir)}\n  log:  {visible(master.log_path)}\n  stop: {local_master.STOP_COMMAND}"
     )

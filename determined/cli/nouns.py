@@ -39,6 +39,7 @@ NOUNS = (
     Noun("task", "determined.cli.task", "tasks: list, logs"),
     Noun("preview-search", "determined.cli.preview_search", "what a search would train, and for how long"),
     Noun("search", "determined.cli.search", "search methods: check"),
+    Noun("ui", "determined.cli.ui", "the web UI: print its address, and open it"),
     Noun("deploy", "determined.cli.deploy", "start and stop a master on this machine"),
     Noun("db", "determined.cli.db", "databases of masters: migrate, check, copy"),
     Noun("version", "determined.cli.version", "versions of this program and of the master"),

@@ -22,6 +22,7 @@ from determined.common.api.session import Session
 from determined.errors import FailedPrecondition, Unavailable
 
 STOP_COMMAND = "det deploy local cluster-down"
+UI_COMMAND = "det ui"
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 _HEALTH_TIMEOUT_S = 5.0
@@ -76,6 +77,7 @@ class RunningMaster:
         data_dir: of its data.
         started: by the call that returned this.
         certificate: PEM file with what it shows; None without TLS.
+        link: logs a browser in to the web UI, once and soon; None unless the call that returned this started it.
     """
 
     url: str
@@ -83,6 +85,7 @@ class RunningMaster:
     data_dir: Path
     started: bool = False
     certificate: Path | None = None
+    link: str | None = None
 
     @property
     def log_path(self) -> Path:
@@ -108,6 +111,8 @@ def ensure_master(options: MasterOptions | None = None) -> str:
     master = cluster_up(options or MasterOptions(util.data_path()))
     if master.started:
         print(f"Started a local master at {master.url} (stop it with: {STOP_COMMAND})", file=sys.stderr)
+        if master.link is not None:
+            print(f"Web UI: {master.link} (works once; later: {UI_COMMAND})", file=sys.stderr)
     return master.url
 
 
@@ -205,7 +210,7 @@ def _start(options: MasterOptions) -> RunningMaster:
     ports.note(options.data_dir, port)
     found = _recorded(options.data_dir)
     pid = ready.pid if found is None else found.pid
-    return RunningMaster(ready.url, pid, options.data_dir, started=True, certificate=ready.certificate)
+    return RunningMaster(ready.url, pid, options.data_dir, started=True, certificate=ready.certificate, link=ready.link)
 
 
 def _launch(options: MasterOptions, port: int) -> RunningMaster:
@@ -234,7 +239,14 @@ def _launch(options: MasterOptions, port: int) -> RunningMaster:
         line = processes.read_line(ready.fileno(), START_TIMEOUT_S)
     answer = _parse(line)
     if isinstance(answer.get("url"), str):
-        return RunningMaster(answer["url"], process.pid, options.data_dir, certificate=_path(answer.get("certificate")))
+        link = answer.get("link")
+        return RunningMaster(
+            answer["url"],
+            process.pid,
+            options.data_dir,
+            certificate=_path(answer.get("certificate")),
+            link=link if isinstance(link, str) else None,
+        )
     if line is None:
         process.terminate()
         why = f"it was not ready after {START_TIMEOUT_S:g} s"

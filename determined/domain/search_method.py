@@ -142,6 +142,13 @@ class SearchMethod(abc.ABC):
     ) -> list[Operation]:
         """React to a trial that ended without having been closed; ``on_trial_closed`` follows."""
 
+    def summary(self) -> Mapping[str, Any] | None:
+        """Where the search stands, for people: a few JSON-able values that cost nothing to tell, or None.
+
+        The web UI shows it for methods that the master runs. It changes nothing, and nothing is decided by it.
+        """
+        return None
+
     def snapshot(self) -> Mapping[str, Any] | None:
         """The method's own state as JSON-able values, or None when it has none to keep this way."""
         return None

@@ -35,6 +35,8 @@ def on_completed(engine: Core, fact: facts.OperationCompleted) -> None:
         raise FailedPrecondition(_unexpected(trial, fact))
     trial.complete = True
     engine.mark_changed(trial)
+    # Scripts need not report progress, or not to the last unit; what is completed has been trained.
+    engine.out.rest.append(fx.TrialAdvanced(trial.id, float(fact.length)))
     engine.enqueue(ValidationCompleted(trial.request_id, fact.metric, fact.length))
     trial.completion = Completion(run.run_id, fact.length, repr(fact.metric), engine.last_event)
     engine.settle(trial)

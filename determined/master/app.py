@@ -28,6 +28,7 @@ from determined.master.api.app import create_app
 from determined.master.api.identity import Identity as ApiIdentity
 from determined.master.api.log_ring import LogRing
 from determined.master.api.security import LOOPBACK
+from determined.master.api.serving import server_config
 from determined.master.listening import bind, check_exposure
 from determined.master.local_login import write_local_login
 from determined.master.reach import Reach, arrange
@@ -104,12 +105,14 @@ class _Server(uvicorn.Server):
         ring: LogRing,
         ready: dict[str, object],
         options: Options,
+        link: str | None,
     ) -> None:
         super().__init__(config)
         self._service = service
         self._ring = ring
         self._ready = ready
         self._options = options
+        self._link = link
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -117,8 +120,11 @@ class _Server(uvicorn.Server):
             files.replace_file(
                 self._options.data / "master.json", json.dumps(self._ready).encode(), "master.serve", 0o600
             )
-            say(self._options.ready_fd, self._ready)
+            say(self._options.ready_fd, {**self._ready, "link": self._link})
             log.info("serving on %s (data in %s)", self._ready["url"], self._options.data)
+            if self._link is not None and self._options.ready_fd is None:
+                # Not into the log, which every user may read.
+                print(f"Web UI: {self._link} (works once, for ten minutes; then `det ui`)", file=sys.stderr, flush=True)
 
     def leave(self) -> None:
         """Stop serving; trials go on."""
@@ -263,20 +269,16 @@ async def _serve_on(options: Options, sock: socket.socket, reach: Reach, store: 
         "data": str(options.data),
         "certificate": _text(reach.certificate_file),
     }
-    config = uvicorn.Config(
+    # Only for whoever started this master, who is handed the local user's token too.
+    link = f"{reach.own}/open?key={auth.keys.make(boot.local_user.id)}" if options.local_login else None
+    config = server_config(
         app,
-        lifespan="off",
-        access_log=False,
-        log_config=None,
         timeout_graceful_shutdown=STOP_WITHIN_S,
         backlog=1024,
-        # Nothing here asks where a request came from, and headers that claim to know are not to be believed.
-        proxy_headers=False,
-        server_header=False,
         ssl_certfile=None if certificate is None else certificate.files.cert,
         ssl_keyfile=None if certificate is None else certificate.files.key,
     )
-    server = _Server(config, service, ring, ready, options)
+    server = _Server(config, service, ring, ready, options, link)
     store.lost.add_done_callback(lambda _: server.leave())
     if certificate is not None:
         log.info("certificate with SHA-256 fingerprint %s", shown_fingerprint(certificate.fingerprint))

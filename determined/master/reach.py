@@ -84,7 +84,7 @@ def arrange(
         own=own,
         url=public,
         local=tuple(dict.fromkeys((*(own_url(name, port, is_tls) for name in _LOCAL), own, public))),
-        hosts=allowed_hosts(host, [_host(public), *names, *(() if certificate is None else certificate.host_names)]),
+        hosts=allowed_hosts(host, [*names, *(() if certificate is None else certificate.host_names)], [public]),
         certificate=certificate,
         certificate_file=certificate_file,
         url_file=_vouching(public, url_cert, data) or (certificate_file if public.startswith("https:") else None),

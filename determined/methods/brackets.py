@@ -95,6 +95,10 @@ class BracketSearch(SearchMethod):
             progress += bracket.progress
         return progress / len(self.brackets)
 
+    def summary(self) -> Mapping[str, Any]:
+        """Of each bracket how many trials it has started and how full its rungs are."""
+        return {"brackets": [bracket.summary() for bracket in self.brackets]}
+
     def snapshot(self) -> Mapping[str, Any]:
         """The state of each bracket."""
         return {"brackets": [bracket.snapshot() for bracket in self.brackets]}

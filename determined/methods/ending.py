@@ -96,6 +96,10 @@ class Ending(SearchMethod):
         """The method's."""
         return self.method.progress(state)
 
+    def summary(self) -> Mapping[str, Any] | None:
+        """The method's."""
+        return self.method.summary()
+
     def snapshot(self) -> Mapping[str, Any]:
         """The counts, and the method's own state."""
         return {"rule": msgspec.to_builtins(self.rule), "method": self.method.snapshot()}

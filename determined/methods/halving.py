@@ -291,6 +291,21 @@ class Bracket:
 
     # Its state
 
+    def summary(self) -> dict[str, Any]:
+        """Trials so far, and the rungs with their results, who waits in them and who is under way to them."""
+        plan = self.plan
+        return {
+            "started": self.started,
+            "of": plan.max_trials,
+            "ended": self.ended,
+            "divisor": plan.divisor,
+            "stopOnce": plan.stop_once,
+            "rungs": [
+                {"length": r.length, "results": len(r), "waiting": len(r.waiting), "training": r.training}
+                for r in self.rungs
+            ],
+        }
+
     def snapshot(self) -> dict[str, Any]:
         """Trials in the order of their numbers, and the results of each rung, best first."""
         return {

@@ -229,6 +229,15 @@ class PBTSearch(SearchMethod):
 
     # Its state
 
+    def summary(self) -> Mapping[str, Any]:
+        """Which round it is, and how many of the population have brought their results to it."""
+        return {
+            "round": min(self.round, self.num_rounds),
+            "rounds": self.num_rounds,
+            "population": self.population_size,
+            "results": self.results,
+        }
+
     def snapshot(self) -> Mapping[str, Any]:
         """The members in their order, and the counts."""
         return {

@@ -99,6 +99,16 @@ class PointSearch(SearchMethod):
         """
         return (self.finished * WHOLE + self._sum) / (self.total * WHOLE)
 
+    def summary(self) -> Mapping[str, Any]:
+        """How many points were started, are done, and turned out to be invalid."""
+        return {
+            "started": self.started,
+            "of": self.total,
+            "finished": self.finished,
+            "invalid": len(self.invalid) + self.replaced,
+            "length": self.length,
+        }
+
     def snapshot(self) -> Mapping[str, Any]:
         """Counts, and the trials that have started."""
         return {

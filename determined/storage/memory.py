@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from determined.domain.ids import ExperimentId, TrialId, UserId
 from determined.domain.records import EventRow, Experiment, JournalRow, LogRecord, Metrics, Run, Token, Trial, User
-from determined.domain.states import CheckpointState, TrialState
+from determined.domain.states import CheckpointState, ExperimentState, TrialState
 from determined.errors import DeterminedError, InvalidInput
+from determined.storage import memory_columns as columns
 from determined.storage import memory_queries as q
 from determined.storage.faults import lane_closed, store_closed
 from determined.storage.memory_apply import apply
@@ -23,6 +24,10 @@ from determined.storage.protocol import (
     Mutation,
     Order,
     Page,
+    SearcherPoint,
+    Tally,
+    TallyQuery,
+    TrialRow,
 )
 
 
@@ -115,6 +120,10 @@ class MemoryStore:
         rows = [e for e in self._tables.experiments.values() if q.experiment_matches(e, where, users)]
         return q.listing(rows, q.experiment_key(order.key, users), lambda e: e.id, order, page)
 
+    async def count_states(self, where: ExperimentFilter) -> Mapping[ExperimentState, int]:
+        """How many experiments of each state match."""
+        return columns.count_states(self._tables, where)
+
     async def list_unfinished(self) -> Sequence[Experiment]:
         """Experiments with something left to do: those that go on, are being deleted or are uncollected; by id."""
         return [e for _, e in sorted(self._tables.experiments.items()) if e.state in UNFINISHED or e.uncollected]
@@ -126,14 +135,31 @@ class MemoryStore:
         rows = self._tables.journal_of.get(experiment_id, {})
         return EngineState(parts, q.after(rows, newest, None))
 
-    async def read_journal(self, experiment_id: ExperimentId, after: int, limit: int) -> Sequence[JournalRow]:
-        """Facts with a sequence number above ``after``, in order."""
-        return q.after(self._tables.journal_of.get(experiment_id, {}), after, limit)
+    async def read_journal(
+        self, experiment_id: ExperimentId, after: int, limit: int, kinds: Sequence[str] = ()
+    ) -> Sequence[JournalRow]:
+        """Facts with a sequence number above ``after``, in order; of all kinds if none is named."""
+        rows = q.after(self._tables.journal_of.get(experiment_id, {}), after, None)
+        return [row for row in rows if not kinds or row.kind in kinds][: max(0, limit)]
+
+    async def get_journal(self, experiment_id: ExperimentId, seqs: Sequence[int]) -> Sequence[JournalRow]:
+        """Those of the numbered facts that exist, in order."""
+        rows = self._tables.journal_of.get(experiment_id, {})
+        return [rows[seq] for seq in sorted(set(seqs)) if seq in rows]
+
+    async def journal_end(self, experiment_id: ExperimentId) -> int:
+        """Sequence number of the newest fact; 0 for none."""
+        return max(self._tables.journal_of.get(experiment_id, ()), default=0)
 
     # The queue
     async def read_events(self, experiment_id: ExperimentId, after: int, limit: int) -> Sequence[EventRow]:
         """Events with an id above ``after``, in order."""
         return q.after(self._tables.events_of.get(experiment_id, {}), after, limit)
+
+    async def get_events(self, experiment_id: ExperimentId, ids: Sequence[int]) -> Sequence[EventRow]:
+        """Those of the numbered events that exist, in order."""
+        rows = self._tables.events_of.get(experiment_id, {})
+        return [rows[number] for number in sorted(set(ids)) if number in rows]
 
     async def find_batch(self, experiment_id: ExperimentId, trigger: int) -> str | None:
         """Digest of what was posted in answer to this event."""
@@ -156,6 +182,16 @@ class MemoryStore:
     async def trial_ids(self, experiment_id: ExperimentId) -> Sequence[int]:
         """Ids of an experiment's trials, ascending."""
         return sorted(self._tables.trials_of.get(experiment_id, ()))
+
+    async def trial_rows(
+        self, experiment_id: ExperimentId, trial_ids: Sequence[int] | None = None
+    ) -> Sequence[TrialRow]:
+        """An experiment's trials by id: all, or those named."""
+        return columns.trial_rows(self._tables, experiment_id, trial_ids)
+
+    async def tallies(self, wanted: Sequence[TallyQuery]) -> Sequence[Tally]:
+        """The trials of each of some experiments, counted."""
+        return [columns.tally(self._tables, query) for query in wanted]
 
     async def list_runs(self, trial_id: TrialId) -> Sequence[Run]:
         """A trial's runs, by run id."""
@@ -183,6 +219,14 @@ class MemoryStore:
         """Live reports of a trial, by (steps, time, id)."""
         live = [m for m in self._tables.reports(trial_id) if not m.archived]
         return sorted(live, key=lambda m: (m.steps, m.at, m.id))
+
+    async def searcher_points(self, trial_ids: Sequence[int], after_id: int = 0) -> Sequence[SearcherPoint]:
+        """The searched metric in live validations of some trials, where it is finite, by (trial, steps, id)."""
+        return columns.searcher_points(self._tables, trial_ids, after_id)
+
+    async def last_report(self) -> int:
+        """The largest id of a report of metrics; 0 for none."""
+        return max(self._tables.metrics, default=0)
 
     async def get_checkpoint(self, uuid: str) -> CheckpointView:
         """A checkpoint with its reports."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -309,6 +309,70 @@ class Listing:
     total: int
 
 
+class TrialRow(NamedTuple):
+    """A trial as tables and charts show it; ``state`` and ``phase`` as text.
+
+    ``best_steps`` are the steps of the report that holds ``best_metric``.
+    """
+
+    id: int
+    state: str
+    phase: str | None
+    units: float
+    total_batches: int
+    best_metric: float | None
+    best_steps: int | None
+    latest_metric: float | None
+    checkpoint_count: int
+    restarts: int
+    created_at: float
+    ended_at: float | None
+    hparams: str
+
+
+class SearcherPoint(NamedTuple):
+    """One finite value of the searched metric, out of the report of that id."""
+
+    report_id: int
+    trial_id: int
+    steps: int
+    metric: float
+
+
+@dataclass(frozen=True, slots=True)
+class TallyQuery:
+    """Which experiment to count the trials of.
+
+    Attributes:
+        longest: what a trial trains to that is not stopped before; None for what the longest has trained to.
+    """
+
+    experiment_id: ExperimentId
+    smaller_is_better: bool
+    longest: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The trials of an experiment, counted.
+
+    Attributes:
+        states: how many there are of each state.
+        longest: what the longest trained, or as the query told; by ``units``, or by ``total_batches`` where there are
+            none.
+        short: how many of those that are COMPLETED trained less.
+        best: the best metric of each of up to ``STRETCHES`` stretches of trials, equally long and in their order.
+    """
+
+    states: Mapping[str, int]
+    longest: float
+    short: int
+    best: Sequence[float]
+
+
+STRETCHES = 40
+
+
 class Store(Protocol):
     """Durable state. Called from one event loop; reads see every unit whose future has resolved."""
 
@@ -354,12 +418,27 @@ class Store(Protocol):
     async def list_unfinished(self) -> Sequence[Experiment]:
         """Experiments with something left to do: those that go on, are being deleted or are uncollected; by id."""
 
+    async def count_states(self, where: ExperimentFilter) -> Mapping[ExperimentState, int]:
+        """How many experiments of each state match."""
+
     async def load_engine(self, experiment_id: ExperimentId) -> EngineState: ...
-    async def read_journal(self, experiment_id: ExperimentId, after: int, limit: int) -> Sequence[JournalRow]: ...
+    async def read_journal(
+        self, experiment_id: ExperimentId, after: int, limit: int, kinds: Sequence[str] = ()
+    ) -> Sequence[JournalRow]:
+        """Facts with a sequence number above ``after``, in order; of all kinds if none is named."""
+
+    async def get_journal(self, experiment_id: ExperimentId, seqs: Sequence[int]) -> Sequence[JournalRow]:
+        """Those of the numbered facts that exist, in order."""
+
+    async def journal_end(self, experiment_id: ExperimentId) -> int:
+        """Sequence number of the newest fact; 0 for none."""
 
     # The queue
     async def read_events(self, experiment_id: ExperimentId, after: int, limit: int) -> Sequence[EventRow]:
         """Events with an id above ``after``, in order."""
+
+    async def get_events(self, experiment_id: ExperimentId, ids: Sequence[int]) -> Sequence[EventRow]:
+        """Those of the numbered events that exist, in order."""
 
     async def find_batch(self, experiment_id: ExperimentId, trigger: int) -> str | None:
         """Digest of what was posted in answer to this event."""
@@ -370,6 +449,14 @@ class Store(Protocol):
         self, experiment_id: ExperimentId, states: Sequence[TrialState], order: Order, page: Page
     ) -> Listing: ...
     async def trial_ids(self, experiment_id: ExperimentId) -> Sequence[int]: ...
+    async def trial_rows(
+        self, experiment_id: ExperimentId, trial_ids: Sequence[int] | None = None
+    ) -> Sequence[TrialRow]:
+        """An experiment's trials by id: all, or those named."""
+
+    async def tallies(self, wanted: Sequence[TallyQuery]) -> Sequence[Tally]:
+        """The trials of each of some experiments, counted."""
+
     async def list_runs(self, trial_id: TrialId) -> Sequence[Run]: ...
     async def find_run(self, allocation_id: str) -> Run | None: ...
 
@@ -382,6 +469,16 @@ class Store(Protocol):
 
     async def list_trial_metrics(self, trial_id: TrialId) -> Sequence[Metrics]:
         """Live reports of a trial, by (steps, time, id)."""
+
+    async def searcher_points(self, trial_ids: Sequence[int], after_id: int = 0) -> Sequence[SearcherPoint]:
+        """The searched metric in live validations of some trials, where it is finite, by (trial, steps, id).
+
+        Args:
+            after_id: only of reports with a higher id.
+        """
+
+    async def last_report(self) -> int:
+        """The largest id of a report of metrics; 0 for none."""
 
     async def get_checkpoint(self, uuid: str) -> CheckpointView: ...
     async def list_checkpoints(

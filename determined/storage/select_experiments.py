@@ -80,14 +80,15 @@ def find_by_client_key(conn: Connection, owner_id: int, client_key: str) -> Expe
 def list_experiments(conn: Connection, where: ExperimentFilter, order: Order, page: Page) -> Listing:
     """One page of the experiments that match."""
     check_order("experiments", order, EXPERIMENT_KEYS)
-    conditions = _conditions(where)
-    total = count(conn, experiments, *conditions)
-    query = sorted_by(select(experiments).where(*conditions), _SORT[order.key], _E.id, order)
+    matching = conditions(where)
+    total = count(conn, experiments, *matching)
+    query = sorted_by(select(experiments).where(*matching), _SORT[order.key], _E.id, order)
     start, query = page_of(query, page, total)
     return Listing(fetch(conn, codec.EXPERIMENT, query), start, total)
 
 
-def _conditions(where: ExperimentFilter) -> list[ColumnElement[bool]]:
+def conditions(where: ExperimentFilter) -> list[ColumnElement[bool]]:
+    """What the rows of matching experiments fulfil."""
     named = select(users.c.id).where(*one_of(users.c.username, where.usernames))
     found = [
         *holds(_E.name, where.name),
@@ -129,10 +130,13 @@ def load_engine(conn: Connection, experiment_id: int) -> EngineState:
     return EngineState(found, read_journal(conn, experiment_id, newest, None))
 
 
-def read_journal(conn: Connection, experiment_id: int, after: int, limit: int | None) -> Sequence[JournalRow]:
-    """Facts with a sequence number above ``after``, in order."""
+def read_journal(
+    conn: Connection, experiment_id: int, after: int, limit: int | None, kinds: Sequence[str] = ()
+) -> Sequence[JournalRow]:
+    """Facts with a sequence number above ``after``, in order; of all kinds if none is named."""
     c = journal.c
-    query = select(journal).where(c.experiment_id == experiment_id, c.seq > after).order_by(c.seq)
+    query = select(journal).where(c.experiment_id == experiment_id, c.seq > after, *one_of(c.kind, kinds))
+    query = query.order_by(c.seq)
     return fetch(conn, codec.JOURNAL, query if limit is None else query.limit(max(0, limit)))
 
 

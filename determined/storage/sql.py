@@ -15,9 +15,9 @@ from sqlalchemy.exc import DBAPIError
 from determined import files
 from determined.domain.ids import ExperimentId, TrialId, UserId
 from determined.domain.records import EventRow, Experiment, JournalRow, LogRecord, Metrics, Run, Token, Trial, User
-from determined.domain.states import CheckpointState, TrialState
+from determined.domain.states import CheckpointState, ExperimentState, TrialState
 from determined.errors import InvalidInput
-from determined.storage import select_checkpoints, select_experiments, select_trials
+from determined.storage import select_checkpoints, select_columns, select_experiments, select_trials
 from determined.storage.backend import backend_for
 from determined.storage.faults import store_closed
 from determined.storage.protocol import (
@@ -29,6 +29,10 @@ from determined.storage.protocol import (
     Mutation,
     Order,
     Page,
+    SearcherPoint,
+    Tally,
+    TallyQuery,
+    TrialRow,
 )
 from determined.storage.schema import bring_up_to_date
 from determined.storage.sql_apply import PutMeta
@@ -194,6 +198,10 @@ class SqlStore:
         """One page of the experiments that match."""
         return await self._read(select_experiments.list_experiments, where, order, page)
 
+    async def count_states(self, where: ExperimentFilter) -> Mapping[ExperimentState, int]:
+        """How many experiments of each state match."""
+        return await self._read(select_columns.count_states, where)
+
     async def list_unfinished(self) -> Sequence[Experiment]:
         """Experiments with something left to do: those that go on, are being deleted or are uncollected; by id."""
         return await self._read(select_experiments.list_unfinished)
@@ -202,14 +210,28 @@ class SqlStore:
         """The parts of the snapshot, and the journal after the newest of them."""
         return await self._read(select_experiments.load_engine, experiment_id)
 
-    async def read_journal(self, experiment_id: ExperimentId, after: int, limit: int) -> Sequence[JournalRow]:
-        """Facts with a sequence number above ``after``, in order."""
-        return await self._read(select_experiments.read_journal, experiment_id, after, limit)
+    async def read_journal(
+        self, experiment_id: ExperimentId, after: int, limit: int, kinds: Sequence[str] = ()
+    ) -> Sequence[JournalRow]:
+        """Facts with a sequence number above ``after``, in order; of all kinds if none is named."""
+        return await self._read(select_experiments.read_journal, experiment_id, after, limit, kinds)
+
+    async def get_journal(self, experiment_id: ExperimentId, seqs: Sequence[int]) -> Sequence[JournalRow]:
+        """Those of the numbered facts that exist, in order."""
+        return await self._read(select_columns.get_journal, experiment_id, seqs)
+
+    async def journal_end(self, experiment_id: ExperimentId) -> int:
+        """Sequence number of the newest fact; 0 for none."""
+        return await self._read(select_columns.journal_end, experiment_id)
 
     # The queue
     async def read_events(self, experiment_id: ExperimentId, after: int, limit: int) -> Sequence[EventRow]:
         """Events with an id above ``after``, in order."""
         return await self._read(select_experiments.read_events, experiment_id, after, limit)
+
+    async def get_events(self, experiment_id: ExperimentId, ids: Sequence[int]) -> Sequence[EventRow]:
+        """Those of the numbered events that exist, in order."""
+        return await self._read(select_columns.get_events, experiment_id, ids)
 
     async def find_batch(self, experiment_id: ExperimentId, trigger: int) -> str | None:
         """Digest of what was posted in answer to this event."""
@@ -229,6 +251,16 @@ class SqlStore:
     async def trial_ids(self, experiment_id: ExperimentId) -> Sequence[int]:
         """Ids of an experiment's trials, ascending."""
         return await self._read(select_trials.trial_ids, experiment_id)
+
+    async def trial_rows(
+        self, experiment_id: ExperimentId, trial_ids: Sequence[int] | None = None
+    ) -> Sequence[TrialRow]:
+        """An experiment's trials by id: all, or those named."""
+        return await self._read(select_columns.trial_rows, experiment_id, trial_ids)
+
+    async def tallies(self, wanted: Sequence[TallyQuery]) -> Sequence[Tally]:
+        """The trials of each of some experiments, counted."""
+        return await self._read(select_columns.tallies, wanted)
 
     async def list_runs(self, trial_id: TrialId) -> Sequence[Run]:
         """A trial's runs, by run id."""
@@ -252,6 +284,14 @@ class SqlStore:
     async def list_trial_metrics(self, trial_id: TrialId) -> Sequence[Metrics]:
         """Live reports of a trial, by (steps, time, id)."""
         return await self._read(select_trials.list_trial_metrics, trial_id)
+
+    async def searcher_points(self, trial_ids: Sequence[int], after_id: int = 0) -> Sequence[SearcherPoint]:
+        """The searched metric in live validations of some trials, where it is finite, by (trial, steps, id)."""
+        return await self._read(select_columns.searcher_points, trial_ids, after_id)
+
+    async def last_report(self) -> int:
+        """The largest id of a report of metrics; 0 for none."""
+        return await self._read(select_columns.last_report)
 
     async def get_checkpoint(self, uuid: str) -> CheckpointView:
         """A checkpoint with its reports."""

@@ -1,7 +1,8 @@
 """What every store promises about units: all or nothing, in order, and told apart when they fail.
 
 A test module subclasses ``StoreContract`` and gives a ``store`` fixture that returns a new store that is not open yet.
-``store_queries.py`` holds the same for lists and ``store_reports.py`` for metrics and checkpoints.
+``store_queries.py`` holds the same for lists, ``store_columns.py`` for tables and charts, and ``store_reports.py`` for
+metrics and checkpoints.
 """
 
 from __future__ import annotations

@@ -126,6 +126,11 @@ class DecisionReader:
         self._answered = 0
         self._is_over = False
 
+    @property
+    def answered(self) -> int:
+        """The newest event that the rows so far answer; 0 for none."""
+        return self._answered
+
     def batches(self, rows: Sequence[JournalRow]) -> list[Batch]:
         """Those among the next rows that hold operations of interest.
 
@@ -145,7 +150,7 @@ class DecisionReader:
         """
         answered = causes(events, batch.operations)
         for number in batch.wanted:
-            kind, body = _operation(batch.operations[number])
+            kind, body = operation_in(batch.operations[number])
             place = answered[number]
             yield self._decision(batch, kind, body, None if place is None else events[place])
 
@@ -183,7 +188,7 @@ class DecisionReader:
         """Take note of new trials and of the end; places of the operations of interest."""
         next_id, found = posted.first_trial_id, []
         for number, op in enumerate(posted.operations):
-            kind, body = _operation(op)
+            kind, body = operation_in(op)
             if kind == "createTrial":
                 self.trials[body["requestId"]] = next_id
                 next_id += 1
@@ -226,7 +231,7 @@ class DecisionReader:
         )
 
     def _cause(self, event: Json) -> Cause:
-        kind, body = _event(event)
+        kind, body = event_in(event)
         return Cause(
             event_id=event["id"],
             kind=kind,
@@ -247,7 +252,7 @@ def causes(events: Sequence[Json], operations: Sequence[Json]) -> list[int | Non
     """
     if len(events) <= 1:
         return [0 if events else None] * len(operations)
-    ends = deque(place for place, event in enumerate(events) if _event(event)[0] not in _WITHOUT_PROGRESS)
+    ends = deque(place for place, event in enumerate(events) if event_in(event)[0] not in _WITHOUT_PROGRESS)
     if sum("setSearcherProgress" in op for op in operations) != len(ends):
         return [None] * len(operations)
     last = len(events) - 1
@@ -266,12 +271,14 @@ def causes(events: Sequence[Json], operations: Sequence[Json]) -> list[int | Non
 _WITHOUT_PROGRESS = ("initialOperations", "trialCreated")
 
 
-def _operation(op: Json) -> tuple[str, Json]:
+def operation_in(op: Json) -> tuple[str, Json]:
+    """Kind and fields of an operation as the journal holds it."""
     [(kind, body)] = op.items()
-    return _operation(body) if kind == "trialOperation" else (kind, body)
+    return operation_in(body) if kind == "trialOperation" else (kind, body)
 
 
-def _event(event: Json) -> tuple[str, Json]:
+def event_in(event: Json) -> tuple[str, Json]:
+    """Kind and fields of an event as the queue holds it."""
     [(kind, body)] = [item for item in event.items() if item[0] != "id"]
     return kind, body
 

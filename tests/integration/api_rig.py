@@ -19,6 +19,7 @@ from determined.launchers.fake import FakeLauncher
 from determined.master.api.app import create_app
 from determined.master.api.identity import Identity
 from determined.master.api.log_ring import LogRing
+from determined.master.api.pages import Pages
 from determined.master.service import runs
 from determined.master.service.auth import Auth
 from determined.master.service.contexts import Contexts
@@ -214,7 +215,7 @@ async def make_rig(folder: Path) -> Rig:
     await service.start()
     ring = LogRing()
     identity = Identity(master_id="m", cluster_id=CLUSTER, version="0.1.0", config={"checkpoint_storage": storage})
-    app = create_app(service, store, auth, identity, ring)
+    app = create_app(service, store, auth, identity, ring, Pages(folder / "webui"))
     client = httpx.AsyncClient(
         transport=httpx.ASGITransport(app),
         base_url=URL,

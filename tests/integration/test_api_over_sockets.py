@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import uvicorn
 
+from determined.master.api.serving import server_config
 from tests.integration.api_rig import Rig, served
 
 Test = Callable[[Rig, int], Awaitable[None]]
@@ -19,7 +20,7 @@ def behind_a_server(test: Test) -> Callable[[], None]:
 
     @served
     async def play(m: Rig) -> None:
-        config = uvicorn.Config(m.app, host="127.0.0.1", port=0, log_config=None, lifespan="off")
+        config = server_config(m.app, host="127.0.0.1", port=0)
         server = uvicorn.Server(config)
         # Without handlers of signals, which belong to the test runner.
         serving = asyncio.create_task(server._serve())

@@ -17,7 +17,7 @@ from determined.domain.ids import ExperimentId, RunId, TrialId, UserId
 from determined.domain.records import Token
 from determined.domain.states import CheckpointState, ExperimentState, TrialState
 from determined.storage import protocol as p
-from determined.storage.protocol import LogFilter, Mutation, Order, Page
+from determined.storage.protocol import LogFilter, Mutation, Order, Page, TallyQuery
 from determined.storage.sql import SqlStore
 from determined.testing.store_factories import (
     make_checkpoint,
@@ -88,12 +88,21 @@ async def _read_everything(store: SqlStore) -> None:
     await store.load_engine(E1)
     await store.read_journal(E1, 0, 10)
     await store.read_events(E1, 0, 10)
+    await store.read_journal(E1, 0, 10, ["kind"])
+    await store.get_journal(E1, [1, 2])
+    await store.get_events(E1, [1, 2])
+    await store.journal_end(E1)
     await store.find_batch(E1, 1)
     await store.get_trial(T1)
     for key in ("ID", "BEST_VALIDATION_METRIC", "STATE"):
         await store.list_trials(E1, [], Order(key), page)
         await store.list_trials(E1, [], Order(key, descending=True), page)
     await store.trial_ids(E1)
+    await store.trial_rows(E1)
+    await store.trial_rows(E1, [1, 2])
+    await store.tallies([TallyQuery(E1, True)])
+    await store.searcher_points([1, 2])
+    await store.searcher_points([1, 2], 1)
     await store.list_runs(T1)
     await store.find_run("1.1.1")
     await store.get_metrics([1, 2])

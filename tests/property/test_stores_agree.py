@@ -169,6 +169,9 @@ async def _everything(store: Store) -> dict[str, Any]:
         found[f"engine {e}"] = await store.load_engine(e)
         found[f"events {e}"] = await store.read_events(e, 2, 5)
         found[f"batches {e}"] = [await store.find_batch(e, n) for n in (1, 2, 3)]
+        found[f"rows {e}"] = await store.trial_rows(e)
+        found[f"tallies {e}"] = await store.tallies([p.TallyQuery(e, True), p.TallyQuery(e, False, 2.0)])
+        found[f"end {e}"] = (await store.journal_end(e), await store.get_events(e, [1, 3]))
         found[f"trials {e}"] = await store.list_trials(e, [], Order("BEST_VALIDATION_METRIC"), Page())
     for t in (TrialId(1), TrialId(2), TrialId(3), TrialId(4)):
         found[f"runs {t}"] = await store.list_runs(t)
@@ -176,6 +179,9 @@ async def _everything(store: Store) -> dict[str, Any]:
         found[f"logs {t}"] = await store.read_logs(t, LogFilter(text="a"), 0, 3, True)
         found[f"fields {t}"] = await store.log_fields(t)
     found["metrics"] = await store.list_metrics([TrialId(t) for t in range(1, 5)], [], 2, 8)
+    found["points"] = await store.searcher_points([1, 2, 3, 4])
+    found["new points"] = (await store.searcher_points([2, 4], 2), await store.last_report())
+    found["states"] = await store.count_states(ExperimentFilter(name="a"))
     found["best"] = await store.best_checkpoints([TrialId(t) for t in range(1, 5)])
     return found
 

@@ -11,6 +11,7 @@ from determined.master.api import openapi
 from determined.master.api.call import Api, Call, Handled
 from determined.master.api.identity import Identity
 from determined.master.api.log_ring import LogRing
+from determined.master.api.pages import Pages
 from determined.master.api.routes import (
     allocations,
     checkpoints,
@@ -25,6 +26,8 @@ from determined.master.api.routes import (
     server,
     tasks,
     trials,
+    ui,
+    ui_sessions,
     users,
 )
 from determined.master.api.routing import Access, RouteInfo, Router, Routes
@@ -47,6 +50,8 @@ _RESOURCES: Final = (
     logs,
     tasks,
     login,
+    ui,
+    ui_sessions,
     users,
     server,
     legacy,
@@ -58,16 +63,24 @@ def every_route() -> list[RouteInfo]:
     return [info for resource in _RESOURCES for info in resource.routes.infos]
 
 
-def create_app(service: Service, store: Store, auth: Auth, identity: Identity, ring: LogRing | None = None) -> ASGIApp:
+def create_app(
+    service: Service,
+    store: Store,
+    auth: Auth,
+    identity: Identity,
+    ring: LogRing | None = None,
+    pages: Pages | None = None,
+) -> ASGIApp:
     """The application that serves a master.
 
     Args:
         ring: where the master's own log is remembered.
+        pages: the web UI; that of this installation if None.
     """
     api = Api(service, store, auth, identity, ring or LogRing())
     infos = every_route()
     own = _documentation(infos, identity.version)
-    return Guard(Router([*infos, *own.infos], api), identity.hosts)
+    return Guard(Router([*infos, *own.infos], api, pages), identity.hosts)
 
 
 def _documentation(infos: list[RouteInfo], version: str) -> Routes:

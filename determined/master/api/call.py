@@ -15,6 +15,7 @@ from determined.master.api.bodies import Bodies
 from determined.master.api.identity import Identity
 from determined.master.api.log_ring import LogRing
 from determined.master.api.query import Query, integer
+from determined.master.api.security import is_own_page
 from determined.master.api.sending import Connected
 from determined.master.service.auth import Auth, Credentials, Principal
 from determined.master.service.ports import Service
@@ -153,7 +154,31 @@ class Call:
                 run_token = _bearer(value)
             elif name == b"cookie":
                 cookie = value.decode("latin-1")
-        return Credentials(user_token or (_cookie_token(cookie) if cookie else ""), run_token)
+        if user_token or not cookie:
+            return Credentials(user_token, run_token)
+        token = cookie_token(cookie, self.session_cookie)
+        return Credentials(token, run_token, in_cookie=bool(token))
+
+    @property
+    def session_cookie(self) -> str:
+        """Name of the cookie of a session. Cookies do not tell ports apart, but two masters may share a machine."""
+        _, colon, port = self.header(b"host").rpartition(":")
+        return f"det_session_{port}" if colon and port.isdecimal() else "det_session"
+
+    def header(self, name: bytes) -> str:
+        """A header of the request; "" when it is absent."""
+        return next((value.decode("latin-1") for key, value in self._scope["headers"] if key == name), "")
+
+    @property
+    def is_from_own_page(self) -> bool:
+        """Whether one of our own pages in a browser asks, by its own word."""
+        return is_own_page(self._scope, self.api.identity.hosts)
+
+    @property
+    def method(self) -> str:
+        """The verb of the request."""
+        method: str = self._scope["method"]
+        return method
 
     def close(self) -> None:
         """Give back what the request held."""
@@ -167,12 +192,17 @@ def _bearer(value: bytes) -> str:
     return token.strip() if kind.lower() == "bearer" else ""
 
 
-def _cookie_token(header: str) -> str:
+def cookie_token(header: str, session: str) -> str:
+    """The token in the cookies of a request.
+
+    Args:
+        session: name of the cookie that holds it; older pages keep it in ``auth``.
+    """
+    found = {}
     for part in header.split(";"):
         name, _, value = part.strip().partition("=")
-        if name == "auth":
-            return value.strip('"')
-    return ""
+        found[name] = value.strip('"')
+    return found.get(session) or found.get("auth", "")
 
 
 Handled = Any

@@ -20,7 +20,10 @@ from determined.errors import PermissionDenied
 from determined.master.api.bodies import MAX_BODY
 from determined.master.api.call import Api, Call
 from determined.master.api.errors import Fault, fault_of, fault_of_status
+from determined.master.api.pages import Pages
+from determined.master.api.security import SAFE_METHODS, refuse_websocket
 from determined.master.api.sending import Chunks, ClientGone, Stream, Whole, json_answer, send_fault
+from determined.master.api.stream import PATH, serve_stream
 from determined.steps import step
 from determined.wire.requests import Empty
 
@@ -122,7 +125,12 @@ class Endpoint:
 
     async def _answer(self, call: Call) -> Whole | Stream | Chunks:
         if self._access is not Access.PUBLIC:
-            principal = await self._api.auth.authenticate(call.credentials(), self._api.service.live_run)
+            credentials = call.credentials()
+            principal = await self._api.auth.authenticate(credentials, self._api.service.live_run)
+            if credentials.in_cookie and call.method not in SAFE_METHODS and not call.is_from_own_page:
+                raise PermissionDenied(
+                    "a session in a cookie changes things only from the master's own pages; send a bearer token instead"
+                )
             if self._access is Access.USER and not principal.is_user:
                 raise PermissionDenied(
                     "the token of a run reaches only the data of its own trial and experiment; log in as a user"
@@ -141,8 +149,10 @@ class Router:
     A route is looked for among those of its method that have as many parts, in the order in which they were declared.
     """
 
-    def __init__(self, infos: Iterable[RouteInfo], api: Api) -> None:
+    def __init__(self, infos: Iterable[RouteInfo], api: Api, pages: Pages | None = None) -> None:
+        """Args: pages: what is served where there is no route."""
         self.api = api
+        self._pages = pages or Pages()
         self._routes: dict[tuple[str, int], list[tuple[re.Pattern[str], Endpoint]]] = {}
         for info in infos:
             pattern, _, _ = compile_path(info.path)
@@ -152,8 +162,12 @@ class Router:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1000})
+        if scope["type"] == "websocket":
+            if scope["path"] == PATH:
+                await serve_stream(self.api, scope, receive, send)
+            else:
+                fault = fault_of_status(404, f"no socket is opened under {scope['path'][:200]!a}; use {PATH}")
+                await refuse_websocket(fault, receive, send)
             return
         method, path = scope["method"], scope["path"]
         for pattern, endpoint in self._routes.get((method, path.count("/")), ()):
@@ -162,7 +176,11 @@ class Router:
                 scope["path_params"] = found.groupdict()
                 await endpoint(scope, receive, send)
                 return
-        await send_fault(self._fault(method, path), send)
+        page = self._pages.find(path, dict(scope["headers"])) if method in ("GET", "HEAD") else None
+        if page is None:
+            await send_fault(self._fault(method, path), send)
+        else:
+            await page.send(receive, send)
 
     def _fault(self, method: str, path: str) -> Fault:
         parts, shown = path.count("/"), ascii(path[:200])

@@ -10,15 +10,16 @@ import ipaddress
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from determined.errors import InvalidInput, PermissionDenied
-from determined.master.api.errors import fault_of
+from determined.master.api.errors import Fault, fault_of
 from determined.master.api.sending import send_fault
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -36,10 +37,12 @@ class Hosts:
     Attributes:
         names: lower case, without port.
         any_address: whether every numeric address will do; those cannot be made to point elsewhere.
+        origins: further origins of our own pages, in lower case: that of a proxy in front, say.
     """
 
     names: frozenset[str] = LOOPBACK
     any_address: bool = False
+    origins: frozenset[str] = frozenset()
 
     def allows(self, host: str) -> bool:
         """Whether a ``Host`` header names one of them."""
@@ -47,10 +50,18 @@ class Hosts:
         return name in self.names or (self.any_address and _is_address(name))
 
 
-def allowed_hosts(bound: str, extra: Iterable[str] = ()) -> Hosts:
-    """The names for a server that listens on ``bound``; one that listens everywhere takes every numeric address."""
-    names = {name.lower().strip("[]") for name in (bound, *extra)}
-    return Hosts(LOOPBACK | names, any_address=bound in ("", "0.0.0.0", "::"))  # noqa: S104  # compared, not bound to
+def allowed_hosts(bound: str, extra: Iterable[str] = (), urls: Iterable[str] = ()) -> Hosts:
+    """The names for a server that listens on ``bound``; one that listens everywhere takes every numeric address.
+
+    Args:
+        extra: further names.
+        urls: under which it is known as well.
+    """
+    parts = [urlsplit(url.lower()) for url in urls]
+    names = {name.lower().strip("[]") for name in (bound, *extra)} | {p.hostname for p in parts if p.hostname}
+    origins = frozenset(f"{part.scheme}://{part.netloc}" for part in parts)
+    everywhere = bound in ("", "0.0.0.0", "::")  # noqa: S104  # compared, not bound to
+    return Hosts(LOOPBACK | names, everywhere, origins)
 
 
 def host_name(host: str) -> str:
@@ -68,6 +79,18 @@ def _is_address(name: str) -> bool:
     return True
 
 
+def is_own_page(scope: Scope, hosts: Hosts) -> bool:
+    """Whether a browser says that one of our own pages made this request; without a word of its origin it is not."""
+    host = origin = ""
+    for name, value in scope["headers"]:
+        if name == b"host":
+            host = value.decode("latin-1").lower()
+        elif name == b"origin":
+            origin = value.decode("latin-1").lower()
+    scheme = "https" if scope["scheme"] in ("https", "wss") else "http"
+    return origin == f"{scheme}://{host}" or origin in hosts.origins
+
+
 class Guard:
     """Refuses requests that are not meant for this server or that another site makes a browser send."""
 
@@ -77,6 +100,13 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
+        if scope["type"] == "websocket":
+            refused = self._refusal(scope)
+            if refused is None:
+                await self.app(scope, receive, send)
+            else:
+                await refuse_websocket(fault_of(refused), receive, send)
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -106,11 +136,23 @@ class Guard:
                 f"requests for the host {host[:100]!a} are not served; use one of "
                 f"{', '.join(sorted(self.hosts.names))}, or start the master with --allowed-host for it"
             )
-        if scope["method"] not in _SAFE and _is_foreign(origin, site, host):
+        # A page of another site could listen to a socket, so that it opens one counts as a change.
+        is_safe = scope["type"] == "http" and scope["method"] in SAFE_METHODS
+        if not is_safe and origin.lower() not in self.hosts.origins and _is_foreign(origin, site, host):
             return PermissionDenied("requests that change something are not taken from other sites")
         if b"\0" in scope.get("raw_path", b"") or "\0" in scope["path"]:
             return InvalidInput("the path holds a NUL character")
         return None
+
+
+async def refuse_websocket(fault: Fault, receive: Receive, send: Send) -> None:
+    """Answer the opening of a socket with an error."""
+    await receive()
+    body = fault.body()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    start = {"type": "websocket.http.response.start", "status": fault.status, "headers": headers}
+    await send(start)
+    await send({"type": "websocket.http.response.body", "body": body})
 
 
 def _is_foreign(origin: str, site: str, host: str) -> bool:

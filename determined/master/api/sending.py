@@ -17,6 +17,8 @@ from determined.master.api.errors import Fault, fault_of
 _JSON: Final = (b"content-type", b"application/json")
 _encode = msgspec.json.Encoder().encode
 LINES_PER_CHUNK: Final = 500
+_EMPTY: Final = (204, 304)
+"""Statuses of answers without a body."""
 
 
 class ClientGone(Exception):
@@ -41,8 +43,10 @@ class Whole:
 
     async def send(self, receive: Receive, send: Send) -> None:
         """Send it with its length."""
-        length = (b"content-length", str(len(self.body)).encode())
-        headers = [(b"content-type", self.content_type), length, *self.headers]
+        headers = list(self.headers)
+        if self.status not in _EMPTY:
+            length = (b"content-length", str(len(self.body)).encode())
+            headers = [(b"content-type", self.content_type), length, *headers]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 

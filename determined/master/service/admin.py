@@ -61,6 +61,7 @@ class Admin:
         fresh = msgspec.structs.replace(record, **_typed(patch))
         parsed = await asyncio.to_thread(config_of, fresh)
         await self.store.write([db.PatchExperiment(id=experiment_id, changes=_typed(patch))], lane=experiment_id)
+        self.commits.edited(experiment_id)
         lane = await self.commits.lane(experiment_id)
         if lane is not None:
             lane.record, lane.config = msgspec.structs.replace(lane.record, **_typed(patch)), parsed
@@ -78,6 +79,7 @@ class Admin:
             )
         if record.archived != archived:
             await self.store.write([db.PatchExperiment(id=experiment_id, changes={"archived": archived})])
+            self.commits.edited(experiment_id)
 
     # Checkpoints
 
@@ -107,6 +109,7 @@ class Admin:
         is_done = await self._delete_files(storage, _uuids(marked.rows))
         is_done &= await self._delete(storage, _uuids(await self.preview(experiment_id, policy)))
         is_done &= await self._collect_unfinished(experiment_id, storage)
+        self.commits.edited(experiment_id)
         if is_done:
             # It may have been deleted meanwhile, which is what was wanted of it.
             with contextlib.suppress(NotFound):
@@ -132,6 +135,7 @@ class Admin:
             if tells:
                 await self.store.write([db.PatchExperiment(id=experiment_id, changes={"uncollected": True})])
             is_done = await self._delete(json.loads(record.config)["checkpoint_storage"], doomed_uuids)
+            self.commits.edited(experiment_id)
             if tells and is_done:
                 with contextlib.suppress(NotFound):
                     await self.store.write([db.PatchExperiment(id=experiment_id, changes={"uncollected": False})])
@@ -182,6 +186,7 @@ class Admin:
             "wait for its end, or kill it first",
         )
         await self.store.write([db.PatchExperiment(id=experiment_id, changes={"state": ExperimentState.DELETING})])
+        self.commits.edited(experiment_id)
 
     async def finish_delete(self, experiment_id: ExperimentId) -> None:
         """Delete checkpoints, what runs left on disk, and every row."""
@@ -197,10 +202,12 @@ class Admin:
                 for run in await self.store.list_runs(trial_id):  # type: ignore[arg-type]
                     await self.launcher.remove(run.allocation_id)
             await self.store.write([db.DeleteExperiment(id=experiment_id)])
+            self.commits.edited(experiment_id)
         except (OSError, DeterminedError) as e:
             log.warning("experiment %d could not be deleted: %s", experiment_id, e)
             changes = {"state": ExperimentState.DELETE_FAILED}
             await self.store.write([db.PatchExperiment(id=experiment_id, changes=changes)])
+            self.commits.edited(experiment_id)
 
 
 def _uuids(views: Sequence[CheckpointView]) -> list[str]:

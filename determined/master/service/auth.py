@@ -19,6 +19,7 @@ from determined.domain.ids import UserId
 from determined.domain.records import Token, User
 from determined.errors import NotFound, PermissionDenied, Unauthenticated
 from determined.master.service.auth_admin import Users
+from determined.master.service.auth_keys import OpenKeys
 from determined.master.service.auth_passwords import Passwords, client_hash
 from determined.master.service.auth_tokens import Signer, digest_of, is_signed, new_token
 from determined.master.service.auth_users import UserBook
@@ -35,10 +36,14 @@ LiveRun = Callable[[str], "RunKey | None"]
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What came with a request: the token of a user, the token of a run, or both; "" for none."""
+    """What came with a request: the token of a user, the token of a run, or both; "" for none.
+
+    ``in_cookie``: a browser added the user's token by itself, so that it proves nothing about who made the request.
+    """
 
     user_token: str = ""
     run_token: str = ""
+    in_cookie: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class Auth:
 
     Attributes:
         users: reads and changes users.
+        keys: of login links.
 
     Args:
         secret: random bytes that stay the same over restarts; they sign the tokens of runs and of the local user.
@@ -94,6 +100,7 @@ class Auth:
         self._clock = clock
         self._passwords = Passwords(rounds)
         self.users = Users(store, self._book, self._passwords, open_mode, clock)
+        self.keys = OpenKeys()
 
     async def bootstrap(self) -> Bootstrap:
         """Make sure that the default users exist and can be used; to be called at each start."""
@@ -214,10 +221,25 @@ class Auth:
             raise Unauthenticated("invalid credentials")
         if not user.active:
             raise PermissionDenied(f"user {user.username} is not active; an admin can activate it")
+        return await self.start_session(user), user
+
+    async def start_session(self, user: User) -> str:
+        """A token of its own for somebody who has proven who they are; ``logout`` voids it."""
         token, now = new_token(), self._clock()
         expires = now + TOKEN_LIFETIME_S
         await self._book.put_token(Token(digest=digest_of(token), user_id=user.id, created_at=now, expires_at=expires))
-        return token, user
+        return token
+
+    async def use_key(self, key: str) -> tuple[str, User]:
+        """Log in with the key of a login link, and return the new token.
+
+        Raises:
+            Unauthenticated: the key is void, or its user is gone or not active.
+        """
+        found = await self._active(self.keys.take(key), "")
+        if found is None:
+            raise Unauthenticated("the user of this link may not log in any more")
+        return await self.start_session(found[0]), found[0]
 
     async def _accepts(self, user: User | None, received: str) -> bool:
         if not received:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, get_args
 
@@ -31,6 +32,8 @@ log = logging.getLogger("determined.master")
 RETRY_FIRST_S = 0.2
 RETRY_MOST_S = 10.0
 Perform = Callable[[Lane, Effect], None]
+Witness = Callable[[ExperimentId, Fact | None, Sequence[Effect]], None]
+"""Is told each change of an experiment, once it is durable: the fact and what followed, or that people edited it."""
 
 
 class Commits:
@@ -40,6 +43,8 @@ class Commits:
         lanes: by experiment.
         live: runs with a committed grant that have not ended, by allocation id.
         owner: experiment of each trial that is not over.
+        witness: who is told of changes; None for nobody, and then telling costs nothing.
+        edits: how often this master changed something of an experiment that is no fact of its search.
     """
 
     def __init__(self, store: Store, hub: Hub) -> None:
@@ -49,6 +54,8 @@ class Commits:
         self.live: dict[str, RunKey] = {}
         self.owner: dict[TrialId, ExperimentId] = {}
         self.next_trial = TrialId(1)
+        self.witness: Witness | None = None
+        self.edits: Counter[ExperimentId] = Counter()
         self._perform: Perform = lambda lane, effect: None
         self._reloading: dict[ExperimentId, asyncio.Task[None]] = {}
 
@@ -100,7 +107,8 @@ class Commits:
         self._note_ids(lane, effects, unit)
         written = self.store.write([*before, *unit, *extra], lane=lane.id)
         told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        written.add_done_callback(lambda f: self._finish(f, told, lane, effects, events))
+        seq = lane.seq
+        written.add_done_callback(lambda f: self._finish(f, told, lane, seq, fact, effects, events))
         lane.tail = told
         return told
 
@@ -126,6 +134,8 @@ class Commits:
         written: asyncio.Future[None],
         told: asyncio.Future[None],
         lane: Lane,
+        seq: int,
+        fact: Fact,
         effects: list[Effect],
         events: Events,
     ) -> None:
@@ -136,7 +146,10 @@ class Commits:
                 told.set_exception(error)
                 told.exception()
             return
+        lane.published = seq
         self._publish(lane, effects, events)
+        if self.witness is not None:
+            self.witness(lane.id, fact, effects)
         if not told.done():
             told.set_result(None)
 
@@ -171,6 +184,18 @@ class Commits:
             self._perform(lane, effect)
             step(f"{name}.after")
         self.hub.tell(("experiment", lane.id))
+
+    def edited(self, experiment_id: ExperimentId) -> None:
+        """Something of an experiment was changed that is no fact of its search: its name, say."""
+        self.edits[experiment_id] += 1
+        if self.witness is not None:
+            self.witness(experiment_id, None, ())
+
+    async def version(self, experiment_id: ExperimentId) -> int:
+        """A number that grows with each durable change of an experiment, within the life of this master."""
+        lane = self.lanes.get(experiment_id)
+        facts_so_far = await self.store.journal_end(experiment_id) if lane is None else lane.published
+        return facts_so_far + self.edits[experiment_id]
 
     # Failure
 

@@ -26,7 +26,8 @@ class Lane:
 
     Attributes:
         record: the row as it was loaded or last patched; state and progress are in the engine.
-        seq: newest sequence number given to a fact; ``unsaved``: facts since the last snapshot.
+        seq: newest sequence number given to a fact; ``published``: newest one that is durable; ``unsaved``: facts since
+            the last snapshot.
         queue: committed, unanswered events as wire JSON, by id.
         answered: newest event whose answer is committed; ``answered_at`` (loop time) is when.
         polls: search runners that hang in a poll now; ``polled_at`` (loop time) is when one last did.
@@ -43,6 +44,7 @@ class Lane:
     seq: int
     queue: deque[tuple[int, msgspec.Raw]] = field(default_factory=deque)
     unsaved: int = 0
+    published: int = 0
     answered: int = 0
     answered_at: float = 0.0
     polls: int = 0

@@ -46,6 +46,7 @@ async def load_lane(store: Store, record: Experiment) -> Lane:
     engine = snapshot.restore(settings, parts, (journal.from_row(r) for r in saved.journal))
     seqs = [seq for seq, _ in saved.parts.values()] + [r.seq for r in saved.journal]
     lane = Lane(record=record, config=config, engine=engine, seq=max(seqs, default=0), epoch=record.epoch)
+    lane.published = lane.seq
     lane.unsaved = len(saved.journal)
     lane.answered = engine.answered
     await _load_queue(store, lane)

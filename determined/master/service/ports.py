@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -13,6 +13,10 @@ from determined.domain.ids import ExperimentId, RunId, TrialId
 from determined.domain.operations import Operation
 from determined.domain.records import Experiment, LogRecord, Trial, User
 from determined.storage.protocol import LogFilter
+
+if TYPE_CHECKING:
+    from determined.master.ui.broadcast import Broadcast
+    from determined.master.ui.feed import Feed
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,17 @@ class AllocationView:
 
 class Service(Protocol):
     """Everything that changes state or waits for it. Reads go to the store."""
+
+    @property
+    def feed(self) -> Feed:
+        """Large reads of the web UI."""
+
+    def summary(self, experiment_id: ExperimentId) -> Mapping[str, Any] | None:
+        """Where a search stands in its method's words; None if it says nothing or does not run in this master."""
+
+    @property
+    def broadcast(self) -> Broadcast:
+        """Who listens to changes."""
 
     # Experiments
     async def submit(self, user: User, submission: Submission) -> Submitted: ...

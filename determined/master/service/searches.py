@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -33,16 +34,32 @@ PART = "method"
 
 
 class Searches:
-    """One task per experiment with a built-in method."""
+    """One task per experiment with a built-in method.
+
+    Attributes:
+        hosted: the methods at work.
+    """
 
     def __init__(self, commits: Commits, store: Store, hub: Hub, clock: Callable[[], float]) -> None:
         self.commits = commits
         self.store = store
         self.hub = hub
         self.clock = clock
+        self.hosted: dict[ExperimentId, Hosted] = {}
 
     async def run(self, experiment_id: ExperimentId) -> None:
         """Answer the experiment's events until it is over."""
+        try:
+            await self._run(experiment_id)
+        finally:
+            self.hosted.pop(experiment_id, None)
+
+    def summary(self, experiment_id: ExperimentId) -> Mapping[str, Any] | None:
+        """Where a search stands in its method's words; None if it says nothing or does not run in this master."""
+        hosted = self.hosted.get(experiment_id)
+        return None if hosted is None else hosted.method.summary()
+
+    async def _run(self, experiment_id: ExperimentId) -> None:
         hosted: Hosted | None = None
         source: Lane | None = None
         with self.hub.listen(("experiment", experiment_id)) as news:
@@ -54,6 +71,7 @@ class Searches:
                     if hosted is None or source is not lane:
                         # After a failed write the method may have seen events that never were; begin from the store.
                         hosted, source = await self._restore(lane), lane
+                        self.hosted[experiment_id] = hosted
                     await self._answer(lane, hosted)
                 except StorageFailed as e:
                     log.warning("experiment %d: its search waits for the store: %s", experiment_id, e)

@@ -42,6 +42,8 @@ from determined.master.service.searches import Searches
 from determined.master.service.submit import Submissions
 from determined.master.service.views import Views
 from determined.master.service.waits import Waits
+from determined.master.ui.broadcast import Broadcast
+from determined.master.ui.feed import Feed
 from determined.storage import protocol as db
 from determined.storage.protocol import LogFilter, Store
 from determined.wire.searcher import operations_digest
@@ -81,6 +83,8 @@ class MasterService:
         self.reports = Reports(self.commits, clock)
         self.views = Views(self.commits, store, self.hub, self.pool)
         self.admin = Admin(self.commits, store, launcher, identity.cluster_id)
+        self.feed = Feed(self.commits, store)
+        self.broadcast = Broadcast(self.feed, self.hub)
 
     # Life
 
@@ -119,6 +123,8 @@ class MasterService:
     async def stop(self) -> None:
         """Stop serving; live runs go on and are taken up at the next start."""
         self.hub.close()
+        self.broadcast.close()
+        self.feed.close()
         await self.launcher.close()
         await self.dispatcher.close()
 
@@ -401,6 +407,10 @@ class MasterService:
     async def story(self, trial: Trial) -> list[str]:
         """The life of a trial in sentences."""
         return await self.views.story(trial)
+
+    def summary(self, experiment_id: ExperimentId) -> Mapping[str, Any] | None:
+        """Where a search stands, in its method's words."""
+        return self.searches.summary(experiment_id)
 
     def follow_logs(self, trial_id: TrialId, where: LogFilter) -> AsyncIterator[Sequence[LogRecord]]:
         """A trial's log as it grows."""

@@ -21,7 +21,7 @@ def test_completion_leaves_the_process_alone() -> None:
     driver = searching()
     driver.complete("a", 100, 0.5)
     assert driver.new_events() == ["validated a 100 0.5"]
-    assert {type(e) for e in driver.last} == {fx.TrialChanged, fx.EventEnqueued}
+    assert {type(e) for e in driver.last} == {fx.TrialAdvanced, fx.TrialChanged, fx.EventEnqueued}
     assert driver.trial("a").run is not None
 
 

@@ -9,7 +9,7 @@ from determined.errors import NotFound
 from determined.master.api.call import Call, Handled
 from determined.master.api.paging import page_in_memory, page_of, pagination
 from determined.master.api.routing import Access, Routes
-from determined.master.api.sending import Stream
+from determined.master.api.sending import Stream, Whole
 from determined.master.service.ports import MachineView
 from determined.storage.protocol import ExperimentFilter, Order, Page
 from determined.wire import server as wire
@@ -21,7 +21,9 @@ routes = Routes()
 
 @routes.add("GET", "/", access=Access.PUBLIC, answer=dict[str, str])
 async def home(call: Call) -> Handled:
-    """Say what this is and where to go on."""
+    """Say what this is and where to go on; browsers go on to the web UI."""
+    if call.accepts(b"text/html"):
+        return Whole(b"", headers=((b"location", b"/experiments"),), status=303)
     return {
         "name": "determined-search",
         "version": call.api.identity.version,

@@ -1,0 +1,230 @@
+"""Topics that browsers listen to. Each has one task, which makes each message once for all who listen.
+
+Nothing is done for a topic that nobody listens to: commits then tell nobody, and there is no task.
+"""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from determined.domain import facts
+from determined.domain.facts import Fact
+from determined.domain.ids import ExperimentId, TrialId
+from determined.engine.effects import Effect
+from determined.errors import NotFound
+from determined.master.service.hub import Hub
+from determined.master.ui.clients import Client, message
+from determined.master.ui.encodings import now
+from determined.master.ui.feed import Feed
+from determined.master.ui.lengths import units_per_batch
+from determined.master.ui.trial_columns import trial_columns
+from determined.storage.protocol import ExperimentFilter, LogFilter, Order, Page
+from determined.wire.logs import level_name
+
+log = logging.getLogger("determined.master")
+
+BATCH_S: Final = 0.25
+"""Least time between two messages about a topic."""
+MAX_CHANGED: Final = 2_000
+"""Trials in one message; if more have changed, the client reads all of them anew."""
+MAX_DECISIONS: Final = 20
+MAX_REMEMBERED: Final = 16
+MAX_LINES: Final = 500
+MAX_LINE: Final = 8_192
+
+
+class Channel(abc.ABC):
+    """One topic, and those who listen to it.
+
+    Attributes:
+        covered_since: time from which on every change is in a message that a new client gets.
+    """
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.clients: set[Client] = set()
+        self.news = asyncio.Event()
+        self.covered_since = now()
+        self._recent: deque[tuple[float, str]] = deque()
+        self._task = asyncio.ensure_future(self._run())
+
+    def add(self, client: Client) -> None:
+        """Let somebody listen, from the messages on that large answers may lack."""
+        self.clients.add(client)
+        for _, text in self._recent:
+            client.put(text)
+
+    def close(self) -> None:
+        """Stop."""
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            await self.begin()
+            while True:
+                await self.wait()
+                try:
+                    text = await self.next()
+                except Exception:
+                    # Who listens must not stay behind without knowing.
+                    log.exception("the web UI's topic %s is read anew", self.topic)
+                    text = message(self.topic, resync=True)
+                if text is not None:
+                    self._tell(text)
+                # Nobody sees changes that follow each other faster, and a busy search commits thousands a second.
+                await asyncio.sleep(BATCH_S)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("the web UI's topic %s cannot be served", self.topic)
+            for client in self.clients:
+                client.close()
+
+    def _tell(self, text: str) -> None:
+        if len(self._recent) >= MAX_REMEMBERED:
+            self.covered_since, _ = self._recent.popleft()
+        self._recent.append((now(), text))
+        for client in self.clients:
+            client.put(text)
+
+    async def begin(self) -> None:  # noqa: B027  # not every topic has a past
+        """Look where things stand."""
+
+    async def wait(self) -> None:
+        """Sleep until something has changed."""
+        await self.news.wait()
+        self.news.clear()
+
+    @abc.abstractmethod
+    async def next(self) -> str | None:
+        """The message about what has changed; None for nothing."""
+
+
+class ExperimentChannel(Channel):
+    """``exp:ID``: one experiment with its changed trials, new points of curves, and newest decisions."""
+
+    def __init__(self, topic: str, feed: Feed, experiment_id: ExperimentId) -> None:
+        self._feed = feed
+        self.experiment_id = experiment_id
+        self._changed: set[int] = set()
+        self._reported: set[int] = set()
+        self._last_report = 0
+        self._last_entry: int | None = None
+        super().__init__(topic)
+
+    async def begin(self) -> None:
+        """From which report on points are new, and which version a client must have read at least."""
+        self._last_report = await self._feed.store.last_report()
+        seq = await self._feed.commits.version(self.experiment_id)
+        self._tell(message(self.topic, seq=seq))
+
+    def note(self, fact: Fact | None, effects: Sequence[Effect]) -> None:
+        """Something has changed."""
+        for effect in effects:
+            trial_id = getattr(effect, "trial_id", None)
+            if trial_id is not None:
+                self._changed.add(trial_id)
+        if isinstance(fact, facts.MetricsReported):
+            self._changed.add(fact.trial_id)
+            self._reported.add(fact.trial_id)
+        elif isinstance(fact, facts.CheckpointReported):
+            self._changed.add(fact.trial_id)
+        self.news.set()
+
+    async def next(self) -> str | None:
+        """What has changed since the last message."""
+        feed = self._feed
+        changed, self._changed = self._changed, set()
+        reported, self._reported = self._reported, set()
+        seq = await feed.commits.version(self.experiment_id)
+        if len(changed) > MAX_CHANGED:
+            self._last_report = await feed.store.last_report()
+            return message(self.topic, resync=True)
+        try:
+            experiment = await feed.store.get_experiment(self.experiment_id)
+        except NotFound:
+            return message(self.topic, seq=seq, removed=True)
+        [row] = await feed.rows.of([experiment])
+        shape = feed.rows.shape(experiment)
+        fields: dict[str, object] = {"experiment": row}
+        if changed:
+            rows = await feed.store.trial_rows(self.experiment_id, sorted(changed))
+            invalid = await feed.invalid(self.experiment_id)
+            fields["trials"] = trial_columns(rows, shape.unit, await feed.rows.longest(experiment), invalid)
+            if reported:
+                scales = {r.id: units_per_batch(r, shape.unit) for r in rows}
+                points = await feed.store.searcher_points(sorted(reported), self._last_report)
+                self._last_report = max([self._last_report, *(p.report_id for p in points)])
+                fields["points"] = [[p.trial_id, p.steps * scales[p.trial_id], p.metric] for p in points]
+        if feed.known_log(self.experiment_id):
+            decisions = await feed.news_of_log(experiment, self._last_entry, MAX_DECISIONS)
+            self._last_entry, fields["decisions"] = decisions
+        return message(self.topic, seq=seq, **fields)
+
+
+class ListChannel(Channel):
+    """``experiments``: rows of experiments that have changed."""
+
+    def __init__(self, topic: str, feed: Feed) -> None:
+        self._feed = feed
+        self._changed: set[int] = set()
+        super().__init__(topic)
+
+    def note(self, experiment_id: ExperimentId) -> None:
+        """Something of it has changed."""
+        self._changed.add(experiment_id)
+        self.news.set()
+
+    async def next(self) -> str | None:
+        """The rows of what has changed, and the ids of what is gone."""
+        changed, self._changed = self._changed, set()
+        if len(changed) > MAX_CHANGED:
+            return message(self.topic, resync=True)
+        found = await self._feed.store.list_experiments(ExperimentFilter(ids=tuple(changed)), Order(), Page())
+        rows = await self._feed.rows.of(found.rows)
+        gone = sorted(changed - {row.id for row in rows})
+        return message(self.topic, experiments=rows, removed=gone)
+
+
+class LogChannel(Channel):
+    """``log:TRIAL``: new lines of a trial's log."""
+
+    def __init__(self, topic: str, feed: Feed, hub: Hub, trial_id: TrialId) -> None:
+        self._store = feed.store
+        self._trial_id = trial_id
+        self._after = 0
+        self._listener = hub.listen(("logs", trial_id))
+        self._listener.__enter__()
+        super().__init__(topic)
+
+    def close(self) -> None:
+        """Stop."""
+        self._listener.__exit__(None, None, None)
+        super().close()
+
+    async def begin(self) -> None:
+        """New lines are those behind the last one that is there now."""
+        last = await self._store.read_logs(self._trial_id, LogFilter(), 0, 1, descending=True)
+        self._after = last[0].id if last else 0
+        self._tell(message(self.topic, **{"from": self._after}, lines=[]))
+
+    async def wait(self) -> None:
+        """Sleep until there are lines."""
+        await self._listener.wait()
+
+    async def next(self) -> str | None:
+        """The next lines; the last of very many."""
+        found = await self._store.read_logs(self._trial_id, LogFilter(), self._after, MAX_LINES + 1, descending=False)
+        if len(found) > MAX_LINES:
+            await self.begin()
+            return message(self.topic, resync=True)
+        if not found:
+            return None
+        after, self._after = self._after, found[-1].id
+        lines = [{"id": r.id, "time": r.at, "level": level_name(r.level), "text": r.text[:MAX_LINE]} for r in found]
+        return message(self.topic, **{"from": after}, lines=lines)

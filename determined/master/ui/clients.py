@@ -1,0 +1,52 @@
+"""One browser that listens: what waits to be sent to it, which is never much."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+MAX_WAITING: Final = 64
+"""Messages that may wait for a client; if there are more, it is told to read everything anew instead."""
+_encode = msgspec.json.Encoder().encode
+
+
+def message(topic: str, **fields: object) -> str:
+    """A message about a topic, as it is sent to all who listen to it."""
+    return _encode({"topic": topic, **fields}).decode()
+
+
+class Client:
+    """The queue of one client. Putting something in never waits."""
+
+    def __init__(self, topics: Sequence[str], most: int = MAX_WAITING) -> None:
+        self.topics = tuple(topics)
+        self._most = most
+        self._waiting: deque[str] = deque()
+        self._news = asyncio.Event()
+        self.closed = False
+
+    def put(self, text: str) -> None:
+        """Send a message, or, if the client is too far behind, tell it that it has missed some."""
+        if len(self._waiting) >= self._most:
+            self._waiting.clear()
+            self._waiting.extend(message(topic, resync=True) for topic in self.topics)
+        self._waiting.append(text)
+        self._news.set()
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        self.closed = True
+        self._news.set()
+
+    async def take(self) -> str | None:
+        """The next message; None when there will be none."""
+        while not self._waiting:
+            if self.closed:
+                return None
+            await self._news.wait()
+            self._news.clear()
+        return self._waiting.popleft()
