@@ -150,10 +150,11 @@ function trialRoute(id: number, what: string): Answer {
   const t = [...all.values()].flatMap((e) => e.trials).find((x) => x.id === id);
   if (!t) return missing(`trial ${id}`);
   if (what === "metrics") {
-    return json({
+    const groups = {
       training: { units: t.x, metrics: { loss: t.y.map((y) => y * 0.8), accuracy: t.y.map((y) => 1 / (1 + y)) } },
       validation: { units: t.x, metrics: { val_loss: t.y, accuracy: t.y.map((y) => 1 / (1.2 + y)) } },
-    });
+    };
+    return json({ groups });
   }
   if (what === "story") return json({ sentences: [`Trial ${id} was created.`, `It trained for ${t.units} epochs.`] });
   if (what === "checkpoints") return json({ checkpoints: [checkpoint(id, t.units)] });

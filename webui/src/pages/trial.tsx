@@ -155,7 +155,7 @@ function Metrics({ id, data, info }: PartProps) {
   const [loaded, again] = useFetched(() => trials.metrics(id), [id, calm]);
   return (
     <Load of={loaded} again={again} skeleton={<Skeleton rows={2} height={240} />}>
-      {(metrics) => <MetricCharts metrics={metrics} info={info} />}
+      {({ groups }) => <MetricCharts metrics={groups} info={info} />}
     </Load>
   );
 }
