@@ -33,7 +33,7 @@ export class MadeUp {
   readonly lengths = [1, 4, 16, 64];
   readonly eta = 4;
   readonly trials: Trial[] = [];
-  readonly results: RungResult[][] = [[], [], [], []];
+  readonly results: [number, number, RungResult[2]][][] = [[], [], [], []];
   readonly decisions: Decision[] = [];
   readonly started: number;
   readonly planned: number;

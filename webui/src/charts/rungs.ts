@@ -7,6 +7,9 @@ import type { Palette } from "../palette.ts";
 import { type Scale, scale } from "../scales.ts";
 import { Chart, disc, jitter, line } from "./base.ts";
 
+/** The step of the ramp of merit for results that went on; unlike the colour of what runs, in both themes. */
+const GOOD = Math.round(BUCKETS * 0.58);
+
 export interface RungDomain {
   readonly lo: number;
   readonly hi: number;
@@ -56,8 +59,8 @@ export class RungChart extends Chart {
     return pad + jitter(id) * (this.h - 2 * pad);
   }
 
-  private along(metric: number): number {
-    const at = this.x(metric);
+  private along(metric: number | null): number {
+    const at = metric === null ? Number.NaN : this.x(metric);
     return Math.max(4, Math.min(this.w - 4, Number.isNaN(at) ? this.w - 4 : at));
   }
 
@@ -68,7 +71,7 @@ export class RungChart extends Chart {
     c.clearRect(0, 0, this.w, this.h);
     const many = this.rung.results.length > 1500;
     const radius = this.h > 40 ? 2.1 : 1.7;
-    const good = p.merit[BUCKETS - 4]!;
+    const good = p.merit[GOOD]!;
     const look: Record<string, [string, number]> = {
       ended: [p.text3, many ? 0.2 : 0.45],
       waiting: [p.status.waiting, many ? 0.3 : 0.6],

@@ -115,8 +115,12 @@ function mergeHparam(table: TrialTable, rows: number[], wire: WireHparam): void 
   const { values } = column;
   rows.forEach((row, i) => {
     const v = wire.kind === "number" ? wire.values[i] : wire.values[wire.codes[i]!];
-    values[row] = v == null ? null : column.kind === "category" ? String(v) : v;
+    values[row] = v == null ? null : column.kind === "category" ? asText(v) : (v as number);
   });
+}
+
+function asText(v: unknown): string {
+  return typeof v === "string" ? v : JSON.stringify(v);
 }
 
 /** Hyperparameters that differ between trials; constants tell nothing. */

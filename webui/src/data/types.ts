@@ -6,6 +6,7 @@ export interface TrialCounts {
   completed: number;
   stopped: number;
   errored: number;
+  canceled?: number;
 }
 
 export interface ExperimentRow {
@@ -65,7 +66,7 @@ export interface WireColumns {
 
 export type WireHparam =
   | { name: string; kind: "number"; values: (number | null)[] }
-  | { name: string; kind: "category"; codes: number[]; values: string[] };
+  | { name: string; kind: "category"; codes: number[]; values: unknown[] };
 
 export interface WireTrials {
   seq: number;
@@ -91,6 +92,8 @@ export interface Decision {
   trial: number | null;
   said: string;
   operations: Operation[];
+  /** Operations of this decision that were not sent. */
+  more?: number;
 }
 
 export interface Decisions {
@@ -100,7 +103,7 @@ export interface Decisions {
 }
 
 export type RungOutcome = "promoted" | "waiting" | "ended" | "running";
-export type RungResult = [trial: number, metric: number, outcome: RungOutcome];
+export type RungResult = [trial: number, metric: number | null, outcome: RungOutcome];
 
 export interface Rung {
   length: number;

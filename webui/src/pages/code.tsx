@@ -40,7 +40,7 @@ function NoFiles() {
 function Files({ all }: { all: readonly TarEntry[] }) {
   const files = all.filter((f) => !f.folder).sort((a, b) => a.path.localeCompare(b.path));
   const entry =
-    files.find((f) => f.path === query.value.get("file")) ?? files.find((f) => /\.py$/.test(f.path)) ?? files[0]!;
+    files.find((f) => f.path === query.value.get("file")) ?? files.find((f) => /^[^/]+\.py$/.test(f.path)) ?? files[0]!;
   return (
     <div class="files">
       <nav aria-label="Files">

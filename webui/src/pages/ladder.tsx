@@ -95,7 +95,7 @@ function Axis({ domain, metric, smaller }: { domain: RungDomain; metric: string;
 /** One axis for all rungs, so that they can be compared; what diverged stands at its end. */
 function domainOf(rungs: Rungs, smaller: boolean): RungDomain {
   const all = rungs.brackets.flatMap((b) => b.rungs.flatMap((r) => r.results.map((x) => x[1])));
-  const sorted = Float64Array.from(all.filter(Number.isFinite)).sort();
+  const sorted = Float64Array.from(all.filter((v): v is number => v !== null && Number.isFinite(v))).sort();
   if (!sorted.length) return { lo: 0, hi: 1, log: false };
   const [lo, hi] = smaller
     ? [sorted[0]!, quantile(sorted, 0.985)]

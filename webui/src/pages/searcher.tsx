@@ -224,6 +224,7 @@ export function DecisionText({ decision, info }: { decision: Decision; info: Exp
       {groups.map((g, i) => (
         <p key={i} class="answer">
           {linked(`→ ${phrases(g.operations.map((o) => operationSaid(o, info.unit)))}`, info)}
+          {i === groups.length - 1 && decision.more ? ` and ${int(decision.more)} more` : ""}
           {g.reason && <span class="why">: {linked(g.reason, info)}</span>}
         </p>
       ))}
