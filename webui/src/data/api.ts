@@ -129,7 +129,8 @@ export type Action = "pause" | "activate" | "cancel" | "kill" | "archive" | "una
 
 export const trials = {
   get: (id: number) => get<{ trial: T.TrialJson }>(`to read trial ${id}`, `${V1}/trials/${id}`),
-  metrics: (id: number) => get<{ groups: T.TrialMetrics }>(`to read the metrics of trial ${id}`, `${UI}/trials/${id}/metrics`),
+  metrics: (id: number) =>
+    get<{ groups: T.TrialMetrics }>(`to read the metrics of trial ${id}`, `${UI}/trials/${id}/metrics`),
   kill: (id: number) => send(`to kill trial ${id}`, "POST", `${V1}/trials/${id}/kill`),
   story: (id: number) => get<{ sentences: string[] }>(`to read the story of trial ${id}`, `${V1}/trials/${id}/story`),
   checkpoints: (id: number) =>

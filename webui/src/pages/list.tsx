@@ -194,7 +194,8 @@ function Bulk({ rows, clear }: { rows: readonly ExperimentRow[]; clear: () => vo
 
 function columnsOf(rows: readonly ExperimentRow[]): TableColumn[] {
   const of = (row: number) => rows[row]!;
-  const finished = (e: ExperimentRow) => e.trials.completed + e.trials.stopped + e.trials.errored + (e.trials.canceled ?? 0);
+  const finished = (e: ExperimentRow) =>
+    e.trials.completed + e.trials.stopped + e.trials.errored + (e.trials.canceled ?? 0);
   const elapsed = (e: ExperimentRow) => (e.startedAt === null ? null : (e.endedAt ?? Date.now() / 1000) - e.startedAt);
   return [
     {
