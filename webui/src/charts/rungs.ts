@@ -10,6 +10,9 @@ import { Chart, disc, jitter, line } from "./base.ts";
 /** The step of the ramp of merit for results that went on; unlike the colour of what runs, in both themes. */
 const GOOD = Math.round(BUCKETS * 0.58);
 
+/** Room for those that are on the way to the rung. */
+const GUTTER = 34;
+
 export interface RungDomain {
   readonly lo: number;
   readonly hi: number;
@@ -26,6 +29,7 @@ export class RungChart extends Chart {
   private marked: number | null = null;
   private hovered: RungResult | null = null;
   private x!: Scale;
+  private end = 0;
   private readonly options: RungOptions;
 
   constructor(host: HTMLElement, options: RungOptions) {
@@ -59,15 +63,18 @@ export class RungChart extends Chart {
     return pad + jitter(id) * (this.h - 2 * pad);
   }
 
-  private along(metric: number | null): number {
-    const at = metric === null ? Number.NaN : this.x(metric);
-    return Math.max(4, Math.min(this.w - 4, Number.isNaN(at) ? this.w - 4 : at));
+  /** Those on the way have no result yet, and stand beside the axis. */
+  private along([id, metric]: RungResult): number {
+    if (metric === null) return this.end + 8 + jitter(id * 7 + 3) * (GUTTER - 12);
+    const at = this.x(metric);
+    return Math.max(4, Math.min(this.end - 4, Number.isNaN(at) ? this.end - 4 : at));
   }
 
   protected draw(p: Palette): void {
     const c = this.layers[0]!;
     const { lo, hi, log } = this.domain;
-    this.x = scale(log ? "log" : "lin", lo, hi, 7, this.w - 7);
+    this.end = this.w - (this.rung.results.some((r) => r[1] === null) ? GUTTER : 0);
+    this.x = scale(log ? "log" : "lin", lo, hi, 7, this.end - 7);
     c.clearRect(0, 0, this.w, this.h);
     const many = this.rung.results.length > 1500;
     const radius = this.h > 40 ? 2.1 : 1.7;
@@ -83,9 +90,9 @@ export class RungChart extends Chart {
       c.globalAlpha = alpha;
       c.fillStyle = fill;
       c.beginPath();
-      for (const [id, metric, its] of this.rung.results) {
-        if (its !== outcome) continue;
-        const [x, y] = [this.along(metric), this.across(id)];
+      for (const result of this.rung.results) {
+        if (result[2] !== outcome) continue;
+        const [x, y] = [this.along(result), this.across(result[0])];
         c.moveTo(x + radius, y);
         c.arc(x, y, radius, 0, 2 * Math.PI);
       }
@@ -93,7 +100,7 @@ export class RungChart extends Chart {
     }
     c.globalAlpha = 1;
     if (this.rung.cut !== null) {
-      const x = Math.round(this.along(this.rung.cut)) + 0.5;
+      const x = Math.round(this.x(this.rung.cut)) + 0.5;
       c.strokeStyle = p.accent;
       c.lineWidth = 1.5;
       line(c, x, 0, x, this.h);
@@ -106,7 +113,7 @@ export class RungChart extends Chart {
     c.clearRect(0, 0, this.w, this.h);
     const marked = this.rung.results.find((r) => r[0] === this.marked);
     for (const result of [marked, this.hovered]) {
-      if (result) disc(c, this.along(result[1]), this.across(result[0]), 4.5, p.accent, p.surface);
+      if (result) disc(c, this.along(result), this.across(result[0]), 4.5, p.accent, p.surface);
     }
     this.last = p;
   }
@@ -117,7 +124,7 @@ export class RungChart extends Chart {
     let found: RungResult | null = null;
     let least = 12 * 12;
     for (const result of this.rung.results) {
-      const distance = (this.along(result[1]) - px) ** 2 + (this.across(result[0]) - py) ** 2;
+      const distance = (this.along(result) - px) ** 2 + (this.across(result[0]) - py) ** 2;
       if (distance < least) {
         least = distance;
         found = result;
@@ -132,6 +139,7 @@ export class RungChart extends Chart {
     if (this.last) this.drawTop(this.last);
     this.host.style.cursor = result ? "pointer" : "default";
     if (!result) return this.say(null);
-    this.say(`#${result[0]}   ${num(result[1])}   ${result[2]}`, this.along(result[1]), this.across(result[0]));
+    const what = result[1] === null ? "on the way" : `${num(result[1])}   ${result[2]}`;
+    this.say(`#${result[0]}   ${what}`, this.along(result), this.across(result[0]));
   }
 }

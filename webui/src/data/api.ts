@@ -119,9 +119,9 @@ export const experiments = {
   code: (id: number) =>
     get<{ b64Tgz: string }>(`to read the files of experiment ${id}`, `${V1}/experiments/${id}/model_def`),
   checkpoints: (id: number) =>
-    get<{ checkpoints: T.CheckpointJson[] }>(
+    get<{ checkpoints: T.CheckpointJson[]; pagination?: { total: number } }>(
       `to list the checkpoints of experiment ${id}`,
-      `${V1}/experiments/${id}/checkpoints?limit=-1`,
+      `${V1}/experiments/${id}/checkpoints?limit=1000&sortByAttr=SEARCHER_METRIC`,
     ),
 };
 

@@ -2,7 +2,7 @@
 
 import { experiments } from "../data/api.ts";
 import type { CheckpointJson } from "../data/types.ts";
-import { num, seconds, size } from "../format.ts";
+import { int, num, seconds, size } from "../format.ts";
 import { query, setQuery } from "../router.ts";
 import { readSort, type TableColumn, writeSort } from "../ui/arrange.ts";
 import { Ago, Card, Copy, Empty, Load, Skeleton } from "../ui/parts.tsx";
@@ -15,9 +15,11 @@ export function CheckpointsTab({ data, info }: TabProps) {
     () => experiments.checkpoints(info.id),
     [info.id, Math.floor(data.version.value / 40)],
   );
+  const total = loaded.state === "ready" ? (loaded.value.pagination?.total ?? 0) : 0;
+  const note = total > 1000 ? `the best 1,000 of ${int(total)}` : "what can be downloaded, or started from";
   return (
     <div class="body">
-      <Card flush title="Checkpoints" note="what can be downloaded, or started from">
+      <Card flush title="Checkpoints" note={note}>
         <Load of={loaded} again={again} skeleton={<Skeleton rows={10} />}>
           {({ checkpoints }) => (
             <CheckpointTable list={checkpoints} experiment={info.id} metric={info.metric} class="fill deep" withTrial />

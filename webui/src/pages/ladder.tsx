@@ -29,7 +29,7 @@ export function Ladder({ rungs, info, marked, small }: LadderProps) {
             .map(({ rung, k, top }) => (
               <RungRow
                 key={rung.length}
-                {...{ rung, k, top, info, domain, marked }}
+                {...{ rung, k, top, info, domain, marked, small }}
                 name={`rung-${b.bracket ?? i}-${k}`}
               />
             ))}
@@ -48,11 +48,14 @@ interface RowProps {
   domain: RungDomain;
   marked: number | null;
   name: string;
+  small?: boolean;
 }
 
-function RungRow({ rung, k, top, info, domain, marked, name }: RowProps) {
+function RungRow({ rung, k, top, info, domain, marked, name, small }: RowProps) {
   const promoted = rung.results.filter((r) => r[2] === "promoted").length;
-  const label = `Rung ${k} at ${length(rung.length, info.unit)}: ${count(rung.results.length, "result")}, ${promoted} went on`;
+  const coming = rung.results.filter((r) => r[1] === null).length;
+  const known = rung.results.length - coming;
+  const label = `Rung ${k} at ${length(rung.length, info.unit)}: ${count(known, "result")}, ${promoted} went on, ${coming} on the way`;
   return (
     <div class="rung">
       <div class="rung-name">
@@ -68,8 +71,9 @@ function RungRow({ rung, k, top, info, domain, marked, name }: RowProps) {
         inputs={[rung, domain, marked]}
       />
       <div class="rung-count">
-        <b>{int(rung.results.length)}</b>
+        <b>{int(known)}</b>
         <em>{top ? "top rung" : `↑ ${int(promoted)}`}</em>
+        {coming > 0 && !small && <em class="coming">+ {int(coming)}</em>}
       </div>
     </div>
   );

@@ -23,7 +23,8 @@ export function SearcherTab({ data, info }: TabProps) {
   const rungs = useRungs(data, event);
   const lengths = useMemo(() => rungLengths(rungs), [rungs]);
   const last = log.last;
-  const decided = log.list.state === "ready" ? log.list.value.find((d) => d.event === event) : undefined;
+  const decided =
+    log.list.state === "ready" ? log.list.value.find((d) => event !== null && d.event <= event) : undefined;
   const hasRungs = lengths.length > 1;
   return (
     <div class="body">
@@ -50,7 +51,7 @@ export function SearcherTab({ data, info }: TabProps) {
           }
         >
           <Load of={log.list} again={log.again} skeleton={<Skeleton rows={10} height={28} />}>
-            {(list) => <DecisionList list={list} info={info} chosen={event} more={log.more} />}
+            {(list) => <DecisionList list={list} info={info} chosen={decided?.event ?? null} more={log.more} />}
           </Load>
         </Card>
         {!hasRungs && <MethodSummary info={info} version={data.decisions.value[0]?.event ?? 0} />}
@@ -164,7 +165,7 @@ function RungLegend() {
   return (
     <p class="rung-legend note">
       <span class="o-promoted">goes on</span>
-      <span class="o-running">running</span>
+      <span class="o-running">on the way</span>
       <span class="o-waiting">waits</span>
       <span class="o-ended">ended</span>
       <span class="o-cut">cut</span>
@@ -220,7 +221,10 @@ export function DecisionText({ decision, info }: { decision: Decision; info: Exp
   const groups = groupByReason(decision.operations);
   return (
     <div class="said">
-      <p>{linked(decision.said, info)}</p>
+      <p>
+        {linked(decision.said, info)}
+        {!groups.length && <span class="dim"> → nothing to do</span>}
+      </p>
       {groups.map((g, i) => (
         <p key={i} class="answer">
           {linked(`→ ${phrases(g.operations.map((o) => operationSaid(o, info.unit)))}`, info)}
@@ -228,7 +232,6 @@ export function DecisionText({ decision, info }: { decision: Decision; info: Exp
           {g.reason && <span class="why">: {linked(g.reason, info)}</span>}
         </p>
       ))}
-      {!groups.length && <p class="answer dim">→ nothing to do</p>}
     </div>
   );
 }
@@ -252,7 +255,7 @@ function linked(text: string, info: Experiment): ComponentChildren {
 }
 
 function MethodSummary({ info, version }: { info: Experiment; version: number }) {
-  const [summary, set] = useState<Record<string, unknown> | null>(null);
+  const [summary, set] = useState<Record<string, unknown> | null | undefined>(undefined);
   const calm = Math.floor(version / 20);
   useEffect(() => {
     let gone = false;
@@ -264,6 +267,7 @@ function MethodSummary({ info, version }: { info: Experiment; version: number })
       gone = true;
     };
   }, [info.id, calm, info.state]);
+  if (summary === undefined) return null;
   return (
     <Card title="The method's own words" note={info.searcher}>
       {summary && Object.keys(summary).length ? (
