@@ -7,13 +7,13 @@ import { type Connection, Stream } from "./data/stream.ts";
 import type { User } from "./data/types.ts";
 
 export const user = signal<User | null | "unknown">("unknown");
-export const connection = signal<Connection>("connecting");
+export const connection = signal<Connection>("idle");
 /** When the connection was lost, in seconds of performance.now(); null while it is there. */
 export const lostAt = signal<number | null>(null);
 
 export const stream = new Stream((state) => {
   connection.value = state;
-  if (state === "live") lostAt.value = null;
+  if (state === "live" || state === "idle") lostAt.value = null;
   else if (state === "reconnecting" && lostAt.value === null) lostAt.value = performance.now() / 1000;
 });
 

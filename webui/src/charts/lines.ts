@@ -73,7 +73,7 @@ export class LinesChart extends Chart {
     const pad = (hi - lo) * 0.05;
     this.y = yLog ? scale("log", lo / 1.05, hi * 1.05, bottom, top) : scale("lin", lo - pad, hi + pad, bottom, top);
     const from = xLog ? xs[0] : Math.min(0, xs[0]);
-    this.x = scale(xLog ? "log" : "lin", from, xs[1] > from ? xs[1] : from + 1, left, right);
+    this.x = scale(xLog ? "log" : "lin", from, xs[1] > from ? xs[1] + (xs[1] - from) * 0.02 : from + 1, left, right);
   }
 
   protected draw(p: Palette): void {

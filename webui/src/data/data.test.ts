@@ -7,7 +7,7 @@ import { mergeDecisions } from "./experiment.ts";
 import { importance } from "./importance.ts";
 import { mergeRows } from "./list.ts";
 import { mergeLines } from "./logs.ts";
-import { groupByReason, markOf, operationSaid } from "./sentences.ts";
+import { answers, markOf } from "./sentences.ts";
 import { backoff } from "./stream.ts";
 import { experimentOf, isWaiting, trialOf } from "./tasks.ts";
 import { applyDelta, bestRow, fromSnapshot, tally, varying } from "./trials.ts";
@@ -167,10 +167,21 @@ const operation = (kind: string, trial: number | null, length: number | null = n
   numbers: {},
 });
 
-test("operations are told in words, whichever spelling their kind has", () => {
-  assert.equal(operationSaid(operation("ValidateAfter", 7, 4), "epochs"), "#7 trains to 4 epochs");
-  assert.equal(operationSaid(operation("createTrial", 7), "epochs"), "#7 is created");
-  assert.equal(operationSaid(operation("shutDown", null), "epochs"), "the search ends");
+test("answers are told in words, a line for each trial, whichever spelling the kinds have", () => {
+  const told = answers(
+    [
+      operation("ValidateAfter", 7, 4, "rank 1 of 9"),
+      operation("createTrial", 8, null, "a slot is free"),
+      operation("validateAfter", 8, 1, "a slot is free"),
+      operation("shutDown", null),
+    ],
+    "epochs",
+  );
+  assert.deepEqual(told, [
+    { text: "#7 trains to 4 epochs", why: "rank 1 of 9" },
+    { text: "#8 is created, trains to 1 epoch", why: "a slot is free" },
+    { text: "the search ends", why: "" },
+  ]);
 });
 
 test("a decision's mark is what it did to the trial that it is about", () => {
@@ -180,21 +191,6 @@ test("a decision's mark is what it did to the trial that it is about", () => {
   assert.equal(of([operation("Create", 8)]), "created");
   assert.equal(of([operation("Close", 7), operation("Shutdown", null)]), "over");
   assert.equal(of([]), "quiet");
-});
-
-test("operations with one reason stand together", () => {
-  const groups = groupByReason([
-    operation("Close", 1, null, "a"),
-    operation("Close", 2, null, "a"),
-    operation("Create", 3),
-  ]);
-  assert.deepEqual(
-    groups.map((g) => [g.reason, g.operations.length]),
-    [
-      ["a", 2],
-      ["", 1],
-    ],
-  );
 });
 
 test("log lines from both sides make one log", () => {

@@ -9,25 +9,51 @@ function kindOf(operation: Operation): string {
   return operation.kind.toLowerCase().replaceAll("_", "");
 }
 
-/** One operation as half a sentence. */
-export function operationSaid(operation: Operation, unit: string): string {
-  const who = operation.trial === null ? "a trial" : `#${operation.trial}`;
+/** What is said of the trial that an operation is about. */
+function predicate(operation: Operation, unit: string): string {
   switch (kindOf(operation)) {
     case "create":
     case "createtrial":
-      return `${who} is created`;
+      return "is created";
     case "validateafter":
-      return `${who} trains to ${length(operation.length, unit)}`;
+      return `trains to ${length(operation.length, unit)}`;
     case "close":
     case "closetrial":
-      return `${who} is closed`;
-    case "shutdown":
-      return "the search ends";
-    case "progress":
-      return `progress is now ${num(operation.length ?? (operation.numbers.progress as number | undefined))}`;
+      return "is closed";
     default:
-      return `${operation.kind} ${operation.trial === null ? "" : who}`.trim();
+      return operation.kind;
   }
+}
+
+/** Operations about one trial, or one about none, as a sentence without its end. */
+function said(operations: readonly Operation[], unit: string): string {
+  const [first] = operations;
+  if (!first) return "";
+  if (kindOf(first) === "shutdown") return "the search ends";
+  if (kindOf(first) === "progress") {
+    return `progress is now ${num(first.length ?? (first.numbers.progress as number | undefined))}`;
+  }
+  const who = first.trial === null ? "a trial" : `#${first.trial}`;
+  return `${who} ${operations.map((o) => predicate(o, unit)).join(", ")}`;
+}
+
+export interface Answer {
+  readonly text: string;
+  readonly why: string;
+}
+
+/** What a search method answered: one line for each trial, with the reasons that it gave. */
+export function answers(operations: readonly Operation[], unit: string): Answer[] {
+  const groups: Operation[][] = [];
+  for (const o of operations) {
+    const last = groups.at(-1);
+    if (last && o.trial !== null && last[0]!.trial === o.trial) last.push(o);
+    else groups.push([o]);
+  }
+  return groups.map((group) => ({
+    text: said(group, unit),
+    why: [...new Set(group.map((o) => o.reason).filter(Boolean))].join("; "),
+  }));
 }
 
 /** The shape that stands for a decision: for what it did to the trial that it is about. */
@@ -42,15 +68,4 @@ export function markOf(decision: Decision): Mark {
   if (has("validate")) return "onward";
   if (has("close")) return "closed";
   return "quiet";
-}
-
-/** Operations with the same reason are told once. */
-export function groupByReason(operations: readonly Operation[]): { reason: string; operations: Operation[] }[] {
-  const out: { reason: string; operations: Operation[] }[] = [];
-  for (const o of operations) {
-    const last = out.at(-1);
-    if (last && last.reason === (o.reason ?? "")) last.operations.push(o);
-    else out.push({ reason: o.reason ?? "", operations: [o] });
-  }
-  return out;
 }

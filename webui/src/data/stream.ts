@@ -5,7 +5,8 @@
 
 import type { Message } from "./types.ts";
 
-export type Connection = "connecting" | "live" | "reconnecting" | "paused" | "resync";
+/** idle: nothing on the page changes by itself. */
+export type Connection = "idle" | "connecting" | "live" | "reconnecting" | "paused" | "resync";
 
 export interface Subscriber {
   message(message: Message): void;
@@ -70,6 +71,7 @@ export class Stream {
     this.socket = null;
     if (!wanted) {
       old?.close();
+      this.told("idle");
       return;
     }
     this.open(wanted, old);

@@ -96,6 +96,7 @@ export function CheckpointTable(props: {
     {
       key: "state",
       title: "State",
+      drop: 2,
       width: "104px",
       text: (r) => (of(r).state ?? "").replace("STATE_", "").toLowerCase(),
       cell: (r) => <span class="tag">{(of(r).state ?? "").replace("STATE_", "").toLowerCase()}</span>,
@@ -103,6 +104,7 @@ export function CheckpointTable(props: {
     {
       key: "reported",
       title: "Reported",
+      drop: 1,
       width: "110px",
       right: true,
       descending: true,

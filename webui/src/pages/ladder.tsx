@@ -19,7 +19,7 @@ export function Ladder({ rungs, info, marked, small }: LadderProps) {
   const domain = useMemo(() => domainOf(rungs, info.smallerIsBetter), [rungs]);
   const brackets = small ? [merged(rungs.brackets)] : rungs.brackets;
   return (
-    <div class={`brackets ${small ? "small" : ""}`}>
+    <div class={`brackets ${small ? "small" : ""} ${brackets.length > 1 ? "several" : ""}`}>
       {brackets.map((b, i) => (
         <div key={b.bracket ?? i} class="bracket">
           {brackets.length > 1 && <h3>bracket {b.bracket ?? i}</h3>}
@@ -33,9 +33,9 @@ export function Ladder({ rungs, info, marked, small }: LadderProps) {
                 name={`rung-${b.bracket ?? i}-${k}`}
               />
             ))}
+          {!small && <Axis domain={domain} metric={info.metric} smaller={info.smallerIsBetter} />}
         </div>
       ))}
-      {!small && <Axis domain={domain} metric={info.metric} smaller={info.smallerIsBetter} />}
     </div>
   );
 }

@@ -4,9 +4,9 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { experiments } from "../data/api.ts";
 import { asApiError, type ExperimentData, type Loadable, mergeDecisions } from "../data/experiment.ts";
-import { groupByReason, markOf, operationSaid } from "../data/sentences.ts";
+import { answers, markOf } from "../data/sentences.ts";
 import type { Decision, Experiment } from "../data/types.ts";
-import { clock, duration, int, value } from "../format.ts";
+import { clock, count, duration, int, value } from "../format.ts";
 import { query, setQuery } from "../router.ts";
 import { Card, Empty, Load, Skeleton } from "../ui/parts.tsx";
 import type { TabProps } from "./experiment.tsx";
@@ -217,28 +217,26 @@ function DecisionList(props: {
   );
 }
 
+const SHOWN_ANSWERS = 6;
+
 export function DecisionText({ decision, info }: { decision: Decision; info: Experiment }) {
-  const groups = groupByReason(decision.operations);
+  const all = answers(decision.operations, info.unit);
+  const left = all.length - SHOWN_ANSWERS + (decision.more ?? 0);
   return (
     <div class="said">
       <p>
         {linked(decision.said, info)}
-        {!groups.length && <span class="dim"> → nothing to do</span>}
+        {!all.length && <span class="dim"> → nothing to do</span>}
       </p>
-      {groups.map((g, i) => (
-        <p key={i} class="answer">
-          {linked(`→ ${phrases(g.operations.map((o) => operationSaid(o, info.unit)))}`, info)}
-          {i === groups.length - 1 && decision.more ? ` and ${int(decision.more)} more` : ""}
-          {g.reason && <span class="why">: {linked(g.reason, info)}</span>}
+      {all.slice(0, SHOWN_ANSWERS).map(({ text, why }) => (
+        <p key={text} class="answer">
+          {linked(`→ ${text}`, info)}
+          {why && <span class="why">: {linked(why, info)}</span>}
         </p>
       ))}
+      {left > 0 && <p class="answer dim">→ and {count(left, "answer")} more</p>}
     </div>
   );
-}
-
-function phrases(parts: readonly string[]): string {
-  if (parts.length <= 4) return parts.join(", ");
-  return `${parts.slice(0, 3).join(", ")} and ${parts.length - 3} more`;
 }
 
 /** Text in which #12 leads to trial 12. */

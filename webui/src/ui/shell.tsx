@@ -84,6 +84,7 @@ function Banner() {
 }
 
 const WORDS = {
+  idle: "",
   connecting: "connecting",
   live: "live",
   reconnecting: "reconnecting",
@@ -92,6 +93,7 @@ const WORDS = {
 } as const;
 
 export function ConnectionMark() {
+  if (connection.value === "idle") return null;
   return (
     <span class={`connection c-${connection.value}`} role="status" title="Whether news arrive as they happen">
       {WORDS[connection.value]}
