@@ -11,7 +11,7 @@ DEMO := $(CURDIR)/.demo
 AGAIN := $(if $(COVERED),--ignore tests/unit --ignore tests/property --ignore tests/histories)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-e2e test-ray test-crash crash power chaos test-cold test-postgres test-compat test-torch docs check format coverage bench clean
+.PHONY: help setup demo test test-unit test-e2e test-ray test-crash crash power chaos test-cold test-postgres test-compat test-torch webui test-webui docs check format coverage bench clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -82,6 +82,14 @@ endif
 test-torch: $(VENV)/.dev  ## the PyTorch example and trials under torchrun; installs PyTorch first
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[torch]'
 	$(BIN)/python -m pytest tests/e2e/test_examples.py tests/e2e/test_distributed.py tests/integration/test_launch_processes.py -k torch
+
+webui: $(VENV)/.dev  ## build the web UI into the package, when its sources have changed
+	$(BIN)/python webui/build.py --if-stale
+
+test-webui: $(VENV)/.dev  ## types, lint and unit tests of the web UI, and its tests in a browser
+	$(BIN)/python webui/build.py check
+	$(BIN)/python webui/build.py --if-stale
+	$(BIN)/python -m pytest tests/webui
 
 docs: $(VENV)/.dev  ## write the generated parts of the documentation
 	$(BIN)/python docs/generate.py

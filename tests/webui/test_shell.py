@@ -1,0 +1,157 @@
+"""What all pages share: login, safety, looks, access, and what happens when the master goes away."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from determined.testing.cluster import LocalMaster
+from tests.webui.conftest import log_in
+from tests.webui.watch import Watched, watch
+
+Open = Callable[..., Watched]
+Keep = Callable[[Page, str], Path]
+AXE = Path(__file__).parents[2] / "webui" / "node_modules" / "axe-core" / "axe.min.js"
+PAGES = {
+    "list": "/experiments",
+    "overview": "/experiments/1/overview",
+    "trials": "/experiments/1/trials",
+    "searcher": "/experiments/1/searcher",
+    "hparams": "/experiments/1/hparams",
+    "config": "/experiments/1/config",
+    "code": "/experiments/1/code",
+    "logs": "/experiments/1/logs",
+    "checkpoints": "/experiments/1/checkpoints",
+    "trial": "/experiments/1/trials/1/metrics",
+    "compare": "/experiments/1/compare?t=1,2,3",
+    "experiments": "/compare?e=1",
+    "cluster": "/cluster",
+    "queue": "/queue",
+    "settings": "/settings",
+}
+NARROW = (1100, 800)
+CONFIG = """
+name: <img src=x onerror="document.title='broken'"><b>x</b>
+entrypoint: "true"
+searcher: {name: single, metric: loss, max_length: {batches: 1}}
+"""
+
+
+def settled(seen: Watched) -> None:
+    """Wait until nothing on the page says that it is loading."""
+    seen.until("(c, d) => d.querySelector('h1') && !d.querySelector('.skeleton, .starting')")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_is_accessible_fits_a_small_window_and_asks_nobody_else(
+    opened: Open, master: LocalMaster, keep: Keep, name: str
+) -> None:
+    if not AXE.exists():
+        pytest.skip("accessibility is not tested: axe-core is not there; run `python webui/build.py --tools`")
+    seen = opened(PAGES[name], size=NARROW)
+    settled(seen)
+    assert seen.page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0
+    seen.page.evaluate(AXE.read_text() + ";void 0")
+    for theme, rules in [("light", ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]), ("dark", ["color-contrast"])]:
+        if theme == "dark":
+            seen.page.keyboard.press("t")
+            expect(seen.page.locator("html")).to_have_attribute("data-theme", "dark")
+        keep(seen.page, f"{name}-{theme}-narrow")
+        found: Any = seen.page.evaluate("(rules) => axe.run(document, {runOnly: rules})", rules)
+        nodes = [(v["id"], node) for v in found["violations"] for node in v["nodes"]]
+        told = [f"{theme}: {rule}: {node['html'][:160]}: {node['failureSummary']}" for rule, node in nodes]
+        assert not told, "\n".join(told)
+    assert all(url.startswith((master.url, "data:")) for url in seen.requests), seen.requests
+    assert not [p for p in seen.problems if "404" not in p]
+
+
+def test_a_name_is_text_and_never_markup(browser: Browser, tmp_path: Path) -> None:
+    with LocalMaster(tmp_path) as master:
+        body = json.dumps({"config": CONFIG, "activate": False, "modelDefinition": [{"path": "a.py", "type": 48}]})
+        master.session().post("/api/v1/experiments", json=json.loads(body))
+        page = log_in(browser.new_context(base_url=master.url), master)
+        expect(page.get_by_role("link", name="<img src=x")).to_be_visible()
+        page.get_by_role("link", name="<img src=x").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("<img src=x onerror=")
+        assert page.locator("img[src=x]").count() == 0
+        assert page.title() != "broken"
+        policy = page.request.get("/experiments").headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        page.context.close()
+
+
+def test_somebody_who_is_not_logged_in_is_asked_and_returns_to_where_they_wanted(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with LocalMaster(tmp_path, open_mode=True) as master:
+        context = browser.new_context(base_url=master.url)
+        page = watch(context.new_page(), "/cluster").page
+        expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+        page.get_by_label("Password").fill("not this one")
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("alert")).to_be_visible()
+        page.get_by_label("Password").fill("")
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("heading", name="Cluster")).to_be_visible()
+        page.goto("/settings")
+        page.get_by_role("button", name="Log out").click()
+        expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+        page.goto("/experiments")
+        expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+        context.close()
+
+
+def test_news_come_without_a_reload_and_a_master_that_goes_away_is_told(browser: Browser, tmp_path: Path) -> None:
+    with LocalMaster(tmp_path) as master:
+        context = browser.new_context(base_url=master.url)
+        page = log_in(context, master)
+        expect(page.get_by_text("No experiment yet")).to_be_visible()
+        expect(page.get_by_title("Whether news arrive")).to_have_text("live")
+        config = CONFIG.replace("<img", "plain <img")
+        body = {"config": config, "activate": False, "modelDefinition": [{"path": "a.py", "type": 48}]}
+        master.session().post("/api/v1/experiments", json=body)
+        row = page.get_by_role("grid", name="Experiments").get_by_role("row").nth(1)
+        expect(row).to_contain_text("paused")
+        page.get_by_role("link", name="plain").click()
+        page.get_by_role("button", name="Stop…").click()
+        page.get_by_role("dialog").get_by_role("button", name="Back").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("paused")
+        page.get_by_role("button", name="Stop…").click()
+        page.get_by_role("dialog").get_by_role("button", name="Cancel experiment").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("canceled")
+        master.kill()
+        expect(page.get_by_title("Whether news arrive")).to_have_text("reconnecting")
+        expect(page.get_by_text("The master does not answer since")).to_be_visible()
+        master.start()
+        expect(page.get_by_title("Whether news arrive")).to_have_text("live")
+        expect(page.get_by_text("The master does not answer since")).not_to_be_visible()
+        context.close()
+
+
+def test_the_theme_is_switched_by_key_and_kept(opened: Open) -> None:
+    page = opened("/experiments").page
+    expect(page.get_by_role("grid", name="Experiments")).to_be_visible()
+    page.keyboard.press("t")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_what_cannot_be_loaded_says_so_and_can_be_tried_again(opened: Open) -> None:
+    page = opened("/experiments/999/overview").page
+    expect(page.get_by_role("alert")).to_contain_text("It was not possible to read experiment 999")
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+    page.route(re.compile("/ui/experiments/1/trials"), lambda route: route.abort())
+    page.goto("/experiments/1/overview")
+    expect(page.get_by_role("alert").first).to_contain_text("did not answer")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("asha")
+    page.unroute(re.compile("/ui/experiments/1/trials"))
+    page.get_by_role("button", name="Try again").first.click()
+    expect(page.get_by_role("grid", name="Trials").get_by_role("row").nth(1)).to_be_visible()

@@ -1,0 +1,52 @@
+"""A page that notes what goes wrong on it, and tells what its charts show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from playwright.sync_api import Page
+
+# The page's own policy forbids scripts from strings, so waiting is done inside of one evaluation.
+_UNTIL = """(test) => new Promise((done) => {
+  const look = () => {
+    const charts = window.describeCharts?.() ?? {};
+    const value = FUNCTION(charts, document);
+    if (value) done(value === true ? charts : value);
+    else requestAnimationFrame(look);
+  };
+  look();
+})"""
+
+
+@dataclass
+class Watched:
+    """An open page of the web UI.
+
+    Attributes:
+        problems: errors of scripts, refused resources, violations of the content policy.
+        requests: every address that was asked for.
+    """
+
+    page: Page
+    problems: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def until(self, function: str) -> Any:
+        """Wait until a function in JavaScript of (charts, document) is truthy; what it gave, or all charts for true."""
+        return self.page.evaluate(_UNTIL.replace("FUNCTION", f"({function})"))
+
+    def charts(self) -> dict[str, dict[str, Any]]:
+        """What each chart on the page says of itself."""
+        found: dict[str, dict[str, Any]] = self.page.evaluate("() => window.describeCharts()")
+        return found
+
+
+def watch(page: Page, path: str) -> Watched:
+    """Open a path, and note what happens from the start."""
+    watched = Watched(page)
+    page.on("pageerror", lambda e: watched.problems.append(f"error: {e}"))
+    page.on("console", lambda m: watched.problems.append(f"{m.type}: {m.text}") if m.type == "error" else None)
+    page.on("request", lambda r: watched.requests.append(r.url))
+    page.goto(path)
+    return watched

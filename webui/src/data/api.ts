@@ -1,0 +1,171 @@
+/** The client of the REST API. Every failure is an ApiError that says what was tried. */
+
+import type * as T from "./types.ts";
+
+export class ApiError extends Error {
+  readonly status: number;
+  /** What was tried, in words for people. */
+  readonly tried: string;
+
+  constructor(status: number, tried: string, message: string) {
+    super(message);
+    this.status = status;
+    this.tried = tried;
+  }
+}
+
+let whenLoggedOut: () => void = () => {};
+
+/** What to do when the master does not know us any more. */
+export function onLoggedOut(act: () => void): void {
+  whenLoggedOut = act;
+}
+
+async function request(tried: string, path: string, init: RequestInit = {}): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(path, { credentials: "same-origin", ...init });
+  } catch {
+    throw new ApiError(0, tried, "The master did not answer. Is it running, and can this computer reach it?");
+  }
+  if (response.ok) return response;
+  const message = await said(response);
+  if (response.status === 401 && path !== "/ui/session") whenLoggedOut();
+  throw new ApiError(response.status, tried, message);
+}
+
+async function said(response: Response): Promise<string> {
+  try {
+    const body = (await response.json()) as { message?: string };
+    if (body.message) return body.message;
+  } catch {
+    // No JSON: the status has to do.
+  }
+  return `The master answered ${response.status} ${response.statusText}`.trim();
+}
+
+async function get<A>(tried: string, path: string): Promise<A> {
+  return (await (await request(tried, path, { headers: { accept: "application/json" } })).json()) as A;
+}
+
+async function send<A>(tried: string, method: string, path: string, body?: unknown): Promise<A | null> {
+  const response = await request(tried, path, {
+    method,
+    headers: { "content-type": "application/json" },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  return response.status === 204 ? null : ((await response.json()) as A);
+}
+
+/** Objects of a stream with one JSON object per line. */
+async function lines<A>(tried: string, path: string): Promise<A[]> {
+  const text = await (await request(tried, path)).text();
+  return text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line) as { result?: A; error?: { message?: string } })
+    .flatMap(({ result, error }) => {
+      if (error) throw new ApiError(500, tried, error.message ?? "the stream broke off");
+      return result === undefined ? [] : [result];
+    });
+}
+
+const UI = "/api/v1/ui";
+const V1 = "/api/v1";
+
+export const session = {
+  get: () => get<{ user: T.User }>("to see who is logged in", "/ui/session"),
+  login: (username: string, password: string) => send("to log in", "POST", "/ui/session", { username, password }),
+  loginByToken: (token: string) => send("to log in", "POST", "/ui/session", { token }),
+  logout: () => send("to log out", "DELETE", "/ui/session"),
+};
+
+export const experiments = {
+  list: (limit: number, offset: number) =>
+    get<T.ExperimentList>("to list experiments", `${UI}/experiments?limit=${limit}&offset=${offset}`),
+  get: (id: number) => get<T.Experiment>(`to read experiment ${id}`, `${UI}/experiments/${id}`),
+  trials: (id: number) => get<T.WireTrials>(`to read the trials of experiment ${id}`, `${UI}/experiments/${id}/trials`),
+  curves: async (id: number, limit = 1000, points = 200) => {
+    const path = `${UI}/experiments/${id}/curves?limit=${limit}&points=${points}`;
+    const response = await request(`to read the curves of experiment ${id}`, path);
+    return { bytes: await response.arrayBuffer(), sampling: response.headers.get("x-curves-sampling") ?? "" };
+  },
+  decisions: (id: number, query: { before?: number; after?: number; limit?: number; trial?: number } = {}) =>
+    get<T.Decisions>(`to read the decisions of experiment ${id}`, `${UI}/experiments/${id}/decisions${search(query)}`),
+  rungs: (id: number, event?: number) =>
+    get<T.Rungs>(`to read the rungs of experiment ${id}`, `${UI}/experiments/${id}/rungs${search({ event })}`),
+  summary: (id: number) =>
+    get<{ summary: Record<string, unknown> | null }>(
+      `to read what the method of experiment ${id} says of itself`,
+      `${UI}/experiments/${id}/summary`,
+    ),
+  act: (id: number, action: Action) =>
+    send(`to ${action} experiment ${id}`, "POST", `${V1}/experiments/${id}/${action}`),
+  patch: (id: number, change: unknown) =>
+    send(`to change experiment ${id}`, "PATCH", `${V1}/experiments/${id}`, change),
+  remove: (id: number) => send(`to delete experiment ${id}`, "DELETE", `${V1}/experiments/${id}`),
+  fork: (parentId: number, config: string) =>
+    send<{ experiment: { id: number }; configWarnings?: string[] }>(
+      `to fork experiment ${parentId}`,
+      "POST",
+      `${V1}/experiments`,
+      { parentId, config, activate: true },
+    ),
+  raw: (id: number) =>
+    get<{ experiment: { originalConfig: string; forkedFrom: number | null; notes: string } }>(
+      `to read experiment ${id}`,
+      `${V1}/experiments/${id}`,
+    ),
+  code: (id: number) =>
+    get<{ b64Tgz: string }>(`to read the files of experiment ${id}`, `${V1}/experiments/${id}/model_def`),
+  checkpoints: (id: number) =>
+    get<{ checkpoints: T.CheckpointJson[]; pagination?: { total: number } }>(
+      `to list the checkpoints of experiment ${id}`,
+      `${V1}/experiments/${id}/checkpoints?limit=1000&sortByAttr=SEARCHER_METRIC`,
+    ),
+};
+
+export type Action = "pause" | "activate" | "cancel" | "kill" | "archive" | "unarchive";
+
+export const trials = {
+  get: (id: number) => get<{ trial: T.TrialJson }>(`to read trial ${id}`, `${V1}/trials/${id}`),
+  metrics: (id: number) =>
+    get<{ groups: T.TrialMetrics }>(`to read the metrics of trial ${id}`, `${UI}/trials/${id}/metrics`),
+  kill: (id: number) => send(`to kill trial ${id}`, "POST", `${V1}/trials/${id}/kill`),
+  story: (id: number) => get<{ sentences: string[] }>(`to read the story of trial ${id}`, `${V1}/trials/${id}/story`),
+  checkpoints: (id: number) =>
+    get<{ checkpoints: T.CheckpointJson[] }>(
+      `to list the checkpoints of trial ${id}`,
+      `${V1}/trials/${id}/checkpoints?limit=-1`,
+    ),
+  /** The last lines of a log, oldest first. */
+  logs: async (id: number, limit: number) => {
+    const path = `${V1}/trials/${id}/logs?limit=${limit}&orderBy=ORDER_BY_DESC`;
+    const found = await lines<{ id: string; level: string; log: string; timestamp: string }>(
+      `to read the log of trial ${id}`,
+      path,
+    );
+    return found
+      .map((l): T.LogLine => ({ id: Number(l.id), time: Date.parse(l.timestamp) / 1000, level: l.level, text: l.log }))
+      .sort((a, b) => a.id - b.id);
+  },
+};
+
+export const cluster = {
+  agents: () => get<{ agents: T.Agent[] }>("to list the machines", `${V1}/agents`),
+  tasks: () =>
+    get<{ allocationIdToSummary: Record<string, T.TaskSummary> }>("to list what runs and waits", `${V1}/tasks`),
+  master: () =>
+    get<{ version: string; productVersion: string; clusterId: string }>("to read about the master", `${V1}/master`),
+};
+
+function search(query: Record<string, number | undefined>): string {
+  const given = Object.entries(query).filter(([, v]) => v !== undefined);
+  return given.length ? `?${given.map(([k, v]) => `${k}=${v}`).join("&")}` : "";
+}
+
+/** A failure in one sentence. */
+export function asMessage(e: unknown): string {
+  if (e instanceof ApiError) return `It was not possible ${e.tried}: ${e.message}`;
+  return e instanceof Error ? e.message : String(e);
+}

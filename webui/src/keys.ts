@@ -1,0 +1,55 @@
+/** Keys for the whole page, alone (`/`) or one after another (`g e`). Nothing happens while somebody types. */
+
+import { useEffect } from "preact/hooks";
+
+type Handler = (event: KeyboardEvent) => void;
+const layers: Record<string, Handler>[] = [];
+let prefix = "";
+let prefixAt = 0;
+
+export function startKeys(): void {
+  addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    const target = event.target as HTMLElement;
+    const typing = target.matches("input, textarea, select, [contenteditable]");
+    if (typing && event.key === "Escape") return target.blur();
+    if (typing || document.querySelector("dialog[open]")) return;
+    const sequence = prefix && event.timeStamp - prefixAt < 1200 ? `${prefix} ${event.key}` : event.key;
+    prefix = "";
+    for (const layer of [...layers].reverse()) {
+      const act = layer[sequence] ?? layer[event.key];
+      if (!act) continue;
+      event.preventDefault();
+      return act(event);
+    }
+    if (event.key === "g") {
+      prefix = "g";
+      prefixAt = event.timeStamp;
+    }
+  });
+}
+
+/** Keys while a component is there; those of the newest component win. */
+export function useKeys(keys: Record<string, Handler>): void {
+  useEffect(() => {
+    layers.push(keys);
+    return () => {
+      layers.splice(layers.indexOf(keys), 1);
+    };
+  });
+}
+
+export const HELP: [keys: string, what: string][] = [
+  ["/", "type into the filter"],
+  ["g e   g c   g q", "go to experiments, cluster, queue"],
+  ["j k   ↑ ↓   PgUp PgDn   Home End", "move through the rows of a table"],
+  ["Enter", "open the row"],
+  ["x", "select the row"],
+  ["c", "compare what is selected"],
+  ["1 … 9", "the tabs of an experiment"],
+  ["l", "logarithmic axes on and off"],
+  ["t", "light or dark"],
+  ["↑ ↓ on the curves", "walk through the trials by rank"],
+  ["Esc", "clear the filter"],
+  ["?", "this list"],
+];

@@ -1,0 +1,357 @@
+/** All experiments: what runs, how far it is, and what it found. */
+
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { stream } from "../app.ts";
+import { Spark } from "../charts/spark.ts";
+import { ExperimentListData } from "../data/list.ts";
+import type { ExperimentRow } from "../data/types.ts";
+import { compile } from "../filter.ts";
+import { count, duration, int, num } from "../format.ts";
+import { useKeys } from "../keys.ts";
+import { go, query, setQuery } from "../router.ts";
+import { experimentStatus, experimentWord, isOver, isStopping, STATUSES, type Status } from "../status.ts";
+import { density } from "../theme.ts";
+import { act, askToStop } from "../ui/actions.tsx";
+import { readSort, type TableColumn, writeSort } from "../ui/arrange.ts";
+import { ChartHost } from "../ui/chart.tsx";
+import { Ago, Card, Elapsed, Empty, FilterBox, Load, Skeleton, StatusMark, useTitle } from "../ui/parts.tsx";
+import { PageHead } from "../ui/shell.tsx";
+import { Table } from "../ui/table.tsx";
+
+const data = new ExperimentListData();
+
+export function ListPage() {
+  useTitle("Experiments");
+  useEffect(() => data.follow(stream), []);
+  const [selected, setSelected] = useState<ReadonlySet<number>>(new Set());
+  const loaded = data.rows.value;
+  const all = loaded.state === "ready" ? loaded.value : [];
+  const archived = query.value.get("archived") === "yes";
+  const rows = useMemo(() => all.filter((e) => archived || !e.archived), [all, archived]);
+  const state = query.value.get("state") ?? "";
+  const q = query.value.get("q") ?? "";
+  const shown = useMemo(() => rows.filter((e) => !state || experimentStatus(e.state) === state), [rows, state]);
+  const columns = useMemo(() => columnsOf(shown), [shown]);
+  const problem = useMemo(() => (q ? compile(q, columns).problem : ""), [q, columns]);
+  const toggle = (id: number) => {
+    const next = new Set(selected);
+    if (!next.delete(id)) next.add(id);
+    setSelected(next);
+  };
+  useKeys({
+    Escape: () => (selected.size ? setSelected(new Set()) : setQuery({ q: null, state: null })),
+    c: () => selected.size > 1 && go(`/compare?e=${[...selected].join(",")}`),
+  });
+
+  return (
+    <>
+      <PageHead
+        title="Experiments"
+        sub={loaded.state === "ready" ? <Summary rows={rows} /> : " "}
+        tools={
+          <FilterBox
+            label="Filter experiments"
+            value={q}
+            problem={problem}
+            set={(v) => setQuery({ q: v })}
+            hint="name, searcher=asha, best<0.3"
+          />
+        }
+      />
+      <div class="under-head">
+        <StateChips rows={rows} state={state} />
+        <div class="grow" />
+        {selected.size > 0 ? (
+          <Bulk rows={all.filter((e) => selected.has(e.id))} clear={() => setSelected(new Set())} />
+        ) : (
+          <label class="check">
+            <input
+              type="checkbox"
+              checked={archived}
+              onChange={() => setQuery({ archived: archived ? null : "yes" })}
+            />{" "}
+            archived too
+          </label>
+        )}
+      </div>
+      <Card flush>
+        <Load of={loaded} again={() => void data.load()} skeleton={<Skeleton rows={14} height={24} />}>
+          {() => (
+            <Table
+              label="Experiments"
+              class="fill"
+              count={shown.length}
+              columns={columns}
+              query={q}
+              sort={readSort(query.value.get("sort"), { key: "id", descending: true })}
+              onSort={(s) => setQuery({ sort: writeSort(s) })}
+              version={data.version.value}
+              rowKey={(r) => shown[r]!.id}
+              rowHeight={density.value === "compact" ? 32 : 40}
+              onOpen={(r) => go(`/experiments/${shown[r]!.id}/overview`)}
+              selected={selected}
+              onSelect={toggle}
+              empty={rows.length ? undefined : <NoExperiments />}
+            />
+          )}
+        </Load>
+      </Card>
+    </>
+  );
+}
+
+function Summary({ rows }: { rows: readonly ExperimentRow[] }) {
+  const running = rows.filter((e) => !isOver(e.state) && e.state !== "PAUSED");
+  const slots = running.reduce((a, e) => a + e.slots, 0);
+  return (
+    <>
+      {count(rows.length, "experiment")}, {int(running.length)} active on {count(slots, "slot")}
+    </>
+  );
+}
+
+function NoExperiments() {
+  return (
+    <Empty title="No experiment yet">
+      <p>An experiment is a search for good hyperparameters of a training script. This starts one:</p>
+      <p>
+        <code>det experiment create config.yaml .</code>
+      </p>
+    </Empty>
+  );
+}
+
+function StateChips({ rows, state }: { rows: readonly ExperimentRow[]; state: string }) {
+  const counts = new Map<Status, number>();
+  for (const e of rows) counts.set(experimentStatus(e.state), (counts.get(experimentStatus(e.state)) ?? 0) + 1);
+  return (
+    <div class="chips" role="group" aria-label="Filter by state">
+      <button type="button" class="chip" aria-pressed={!state} onClick={() => setQuery({ state: null })}>
+        all <em>{int(rows.length)}</em>
+      </button>
+      {STATUSES.filter((s) => counts.has(s) || s === state).map((s) => (
+        <button
+          type="button"
+          key={s}
+          class={`chip s-${s}`}
+          aria-pressed={s === state}
+          onClick={() => setQuery({ state: s === state ? null : s })}
+        >
+          <i class="dot" aria-hidden="true" />
+          {s} <em>{int(counts.get(s) ?? 0)}</em>
+        </button>
+      ))}
+    </div>
+  );
+}
+
+function Bulk({ rows, clear }: { rows: readonly ExperimentRow[]; clear: () => void }) {
+  const live = rows.filter((e) => !isOver(e.state) && !isStopping(e.state));
+  const ids = (of: readonly ExperimentRow[]) => of.map((e) => e.id);
+  const active = live.filter((e) => e.state !== "PAUSED");
+  const paused = live.filter((e) => e.state === "PAUSED");
+  const over = rows.filter((e) => isOver(e.state) && !e.archived);
+  const put = rows.filter((e) => e.archived);
+  return (
+    <div class="bulk" role="toolbar" aria-label="Selected experiments">
+      <span>{int(rows.length)} selected</span>
+      {rows.length > 1 && (
+        <a class="btn small" href={`/compare?e=${ids(rows).join(",")}`}>
+          Compare
+        </a>
+      )}
+      {active.length > 0 && (
+        <button type="button" class="btn small" onClick={() => void act("pause", ids(active))}>
+          Pause
+        </button>
+      )}
+      {paused.length > 0 && (
+        <button type="button" class="btn small" onClick={() => void act("activate", ids(paused))}>
+          Resume
+        </button>
+      )}
+      {live.length > 0 && (
+        <button type="button" class="btn small danger" onClick={() => askToStop(ids(live), live[0]!.name)}>
+          Stop…
+        </button>
+      )}
+      {over.length > 0 && (
+        <button type="button" class="btn small" onClick={() => void act("archive", ids(over))}>
+          Archive
+        </button>
+      )}
+      {put.length > 0 && (
+        <button type="button" class="btn small" onClick={() => void act("unarchive", ids(put))}>
+          Unarchive
+        </button>
+      )}
+      <button type="button" class="link" onClick={clear}>
+        Clear
+      </button>
+    </div>
+  );
+}
+
+function columnsOf(rows: readonly ExperimentRow[]): TableColumn[] {
+  const of = (row: number) => rows[row]!;
+  const finished = (e: ExperimentRow) =>
+    e.trials.completed + e.trials.stopped + e.trials.errored + (e.trials.canceled ?? 0);
+  const elapsed = (e: ExperimentRow) => (e.startedAt === null ? null : (e.endedAt ?? Date.now() / 1000) - e.startedAt);
+  return [
+    {
+      key: "id",
+      title: "ID",
+      width: "58px",
+      descending: true,
+      text: (r) => String(of(r).id),
+      number: (r) => of(r).id,
+      cell: (r) => <span class="dim">{of(r).id}</span>,
+    },
+    {
+      key: "name",
+      title: "Name",
+      width: "minmax(180px, 2fr)",
+      searched: true,
+      text: (r) => [of(r).name, of(r).description, ...of(r).labels].join(" "),
+      cell: (r) => (
+        <span class="name">
+          <a href={`/experiments/${of(r).id}/overview`} title={of(r).description || of(r).name}>
+            {of(r).name}
+          </a>
+          {of(r).labels.map((l) => (
+            <span key={l} class="tag">
+              {l}
+            </span>
+          ))}
+          {of(r).archived && <span class="tag">archived</span>}
+        </span>
+      ),
+    },
+    {
+      key: "state",
+      title: "State",
+      width: "112px",
+      text: (r) => experimentStatus(of(r).state),
+      cell: (r) => <StatusMark status={experimentStatus(of(r).state)} word={experimentWord(of(r).state)} />,
+    },
+    {
+      key: "progress",
+      title: "Trials",
+      width: "minmax(190px, 1.2fr)",
+      descending: true,
+      text: (r) => String(of(r).progress ?? ""),
+      number: (r) => of(r).progress,
+      cell: (r) => <Progress row={of(r)} finished={finished(of(r))} />,
+    },
+    {
+      key: "searcher",
+      title: "Searcher",
+      drop: 1,
+      width: "124px",
+      searched: true,
+      text: (r) => of(r).searcher,
+      cell: (r) => <span class="tag">{of(r).searcher}</span>,
+    },
+    {
+      key: "best",
+      title: "Best",
+      width: "minmax(140px, 0.9fr)",
+      right: true,
+      text: (r) => num(of(r).best),
+      number: (r) => of(r).best,
+      cell: (r) => (
+        <span class="metric" title={of(r).metric}>
+          <b>{num(of(r).best)}</b> <em>{of(r).metric}</em>
+        </span>
+      ),
+    },
+    {
+      key: "spark",
+      title: "Best so far",
+      drop: 3,
+      width: "108px",
+      text: () => "",
+      number: (r) => of(r).best,
+      cell: (r) => <SparkCell row={of(r)} />,
+    },
+    {
+      key: "slots",
+      title: "Slots",
+      drop: 2,
+      width: "62px",
+      right: true,
+      descending: true,
+      text: (r) => String(of(r).slots),
+      number: (r) => of(r).slots,
+      cell: (r) => of(r).slots || <span class="dim">–</span>,
+    },
+    {
+      key: "duration",
+      title: "Duration",
+      width: "88px",
+      right: true,
+      descending: true,
+      text: (r) => duration(elapsed(of(r))),
+      number: (r) => elapsed(of(r)),
+      cell: (r) => <Elapsed from={of(r).startedAt} to={of(r).endedAt} />,
+    },
+    {
+      key: "user",
+      title: "User",
+      drop: 4,
+      width: "96px",
+      searched: true,
+      text: (r) => of(r).user,
+      cell: (r) => of(r).user,
+    },
+    {
+      key: "started",
+      title: "Started",
+      width: "104px",
+      right: true,
+      descending: true,
+      text: () => "",
+      number: (r) => of(r).startedAt,
+      cell: (r) => (
+        <span class="dim">
+          <Ago at={of(r).startedAt} />
+        </span>
+      ),
+    },
+  ];
+}
+
+function Progress({ row, finished }: { row: ExperimentRow; finished: number }) {
+  const share = row.progress ?? (row.planned ? finished / row.planned : 0);
+  return (
+    <div class={`progress s-${experimentStatus(row.state)}`}>
+      <span
+        class="bar"
+        role="progressbar"
+        aria-label={`Progress of ${row.name}`}
+        aria-valuenow={Math.round(share * 100)}
+        aria-valuemin={0}
+        aria-valuemax={100}
+      >
+        <b style={{ width: `${Math.min(100, 100 * share)}%` }} />
+      </span>
+      <span class="counts">
+        {int(finished)}
+        <em> / {int(row.planned ?? row.trials.total)}</em>
+      </span>
+    </div>
+  );
+}
+
+function SparkCell({ row }: { row: ExperimentRow }) {
+  return (
+    <ChartHost
+      name={`spark-${row.id}`}
+      class="spark"
+      label={`Best ${row.metric} so far`}
+      make={(host) => new Spark(host)}
+      update={(c) => c.set(row.spark, !isOver(row.state))}
+      inputs={[row.spark, row.state]}
+    />
+  );
+}

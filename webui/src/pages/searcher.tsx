@@ -1,0 +1,287 @@
+/** What the search method saw, what it answered and why; and its rungs, now or as they were at any event. */
+
+import type { ComponentChildren } from "preact";
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { experiments } from "../data/api.ts";
+import { asApiError, type ExperimentData, type Loadable, mergeDecisions } from "../data/experiment.ts";
+import { answers, markOf } from "../data/sentences.ts";
+import type { Decision, Experiment } from "../data/types.ts";
+import { clock, count, duration, int, value } from "../format.ts";
+import { query, setQuery } from "../router.ts";
+import { Card, Empty, Load, Skeleton } from "../ui/parts.tsx";
+import type { TabProps } from "./experiment.tsx";
+import { Ladder } from "./ladder.tsx";
+import { rungLengths, useRungs } from "./useRungs.ts";
+
+const PIECE = 200;
+
+export function SearcherTab({ data, info }: TabProps) {
+  const chosen = query.value.get("event");
+  const event = chosen === null ? null : Number(chosen);
+  const trial = query.value.get("trial");
+  const log = useDecisions(data, event, trial === null ? null : Number(trial));
+  const rungs = useRungs(data, event);
+  const lengths = useMemo(() => rungLengths(rungs), [rungs]);
+  const last = log.last;
+  const decided =
+    log.list.state === "ready" ? log.list.value.find((d) => event !== null && d.event <= event) : undefined;
+  const hasRungs = lengths.length > 1;
+  return (
+    <div class="body">
+      {last > 1 && <Scrubber last={last} event={event} decision={decided} info={info} />}
+      <div class={hasRungs ? "halves" : "main-side"}>
+        {hasRungs && (
+          <div class="column">
+            <Card title="Rungs" note={event === null ? better(info) : `as they were at event ${int(event)}`}>
+              <Ladder rungs={rungs!} info={info} marked={decided?.trial ?? null} />
+              <RungLegend />
+            </Card>
+            <MethodSummary info={info} version={data.decisions.value[0]?.event ?? 0} />
+          </div>
+        )}
+        <Card
+          title="Decisions"
+          note="every event that the search method saw, and what it answered"
+          tools={
+            trial !== null && (
+              <button type="button" class="chip" aria-pressed="true" onClick={() => setQuery({ trial: null })}>
+                trial #{trial} ×
+              </button>
+            )
+          }
+        >
+          <Load of={log.list} again={log.again} skeleton={<Skeleton rows={10} height={28} />}>
+            {(list) => <DecisionList list={list} info={info} chosen={decided?.event ?? null} more={log.more} />}
+          </Load>
+        </Card>
+        {!hasRungs && <MethodSummary info={info} version={data.decisions.value[0]?.event ?? 0} />}
+      </div>
+    </div>
+  );
+}
+
+/** On which side of the cut the good ones are. */
+export function better(info: Experiment): string {
+  return `those ${info.smallerIsBetter ? "left" : "right"} of the line go on`;
+}
+
+/** The decisions up to an event, or the newest, going back as far as somebody scrolls. */
+function useDecisions(data: ExperimentData, event: number | null, trial: number | null) {
+  const [list, setList] = useState<Loadable<Decision[]>>({ state: "loading" });
+  const [last, setLast] = useState(0);
+  const [end, setEnd] = useState(false);
+  const [attempt, setAttempt] = useState(0);
+  const anchor = event === null ? undefined : event + 1;
+  useEffect(() => {
+    let gone = false;
+    const timer = setTimeout(
+      async () => {
+        try {
+          const found = await experiments.decisions(data.id, {
+            before: anchor,
+            limit: PIECE,
+            trial: trial ?? undefined,
+          });
+          if (gone) return;
+          setList({ state: "ready", value: found.decisions });
+          setLast(found.last);
+          setEnd(found.decisions.length < PIECE);
+        } catch (e) {
+          if (!gone) setList({ state: "failed", error: asApiError(e) });
+        }
+      },
+      event === null ? 0 : 120,
+    );
+    return () => {
+      gone = true;
+      clearTimeout(timer);
+    };
+  }, [data, event, trial, attempt]);
+  const news = data.decisions.value;
+  const live = useMemo(() => {
+    if (event !== null || list.state !== "ready") return list;
+    const ours =
+      trial === null ? news : news.filter((d) => d.trial === trial || d.operations.some((o) => o.trial === trial));
+    return { state: "ready" as const, value: mergeDecisions(ours, list.value, Number.POSITIVE_INFINITY) };
+  }, [list, news, event, trial]);
+  const more = async () => {
+    if (end || live.state !== "ready" || !live.value.length) return;
+    const before = live.value[live.value.length - 1]!.event;
+    const found = await experiments.decisions(data.id, { before, limit: PIECE, trial: trial ?? undefined });
+    setEnd(found.decisions.length < PIECE);
+    setList({ state: "ready", value: mergeDecisions(found.decisions, live.value, Number.POSITIVE_INFINITY) });
+  };
+  return {
+    list: live,
+    last: Math.max(last, news[0]?.event ?? 0),
+    more: end ? null : more,
+    again: () => setAttempt(attempt + 1),
+  };
+}
+
+function Scrubber(props: { last: number; event: number | null; decision: Decision | undefined; info: Experiment }) {
+  const { last, event, decision, info } = props;
+  const at = event ?? last;
+  const to = (e: number) => setQuery({ event: e >= last ? null : String(Math.max(1, e)) });
+  const when =
+    decision?.at != null && info.startedAt !== null
+      ? ` · ${duration(decision.at - info.startedAt)} after the start`
+      : "";
+  return (
+    <div class="card scrubber">
+      <label for="scrub">Event</label>
+      <button type="button" class="btn small" aria-label="Previous event" onClick={() => to(at - 1)} disabled={at <= 1}>
+        ‹
+      </button>
+      <input
+        id="scrub"
+        type="range"
+        min={1}
+        max={last}
+        value={at}
+        aria-valuetext={`event ${at} of ${last}`}
+        onInput={(e) => to(Number(e.currentTarget.value))}
+      />
+      <button type="button" class="btn small" aria-label="Next event" onClick={() => to(at + 1)} disabled={at >= last}>
+        ›
+      </button>
+      <span class="where">
+        {int(at)} of {int(last)}
+        {when}
+      </span>
+      <button
+        type="button"
+        class={`btn small ${event === null ? "" : "primary"}`}
+        disabled={event === null}
+        onClick={() => setQuery({ event: null })}
+      >
+        {event === null ? "now" : "back to now"}
+      </button>
+    </div>
+  );
+}
+
+function RungLegend() {
+  return (
+    <p class="rung-legend note">
+      <span class="o-promoted">goes on</span>
+      <span class="o-running">on the way</span>
+      <span class="o-waiting">waits</span>
+      <span class="o-ended">ended</span>
+      <span class="o-cut">cut</span>
+    </p>
+  );
+}
+
+function DecisionList(props: {
+  list: readonly Decision[];
+  info: Experiment;
+  chosen: number | null;
+  more: (() => Promise<void>) | null;
+}) {
+  const { list, info, chosen, more } = props;
+  if (!list.length) {
+    return (
+      <Empty title="No decision yet">
+        <p>The first one comes when the search method answers its first event.</p>
+      </Empty>
+    );
+  }
+  return (
+    <ol class="decisions" tabIndex={0} aria-label="Decisions">
+      {list.map((d) => (
+        <li key={`${d.event}-${d.at}`} class={d.event === chosen ? "chosen" : ""}>
+          <time title={d.at === null ? "" : new Date(d.at * 1000).toLocaleString()}>
+            {d.at === null ? "" : clock(d.at)}
+          </time>
+          <i class={`mark m-${markOf(d)}`} aria-hidden="true" />
+          <DecisionText decision={d} info={info} />
+          <button
+            type="button"
+            class="event-no"
+            title="Show the rungs as they were at this event"
+            onClick={() => setQuery({ event: String(d.event) })}
+          >
+            {int(d.event)}
+          </button>
+        </li>
+      ))}
+      {more && (
+        <li class="more">
+          <button type="button" class="btn small" onClick={() => void more()}>
+            Earlier decisions
+          </button>
+        </li>
+      )}
+    </ol>
+  );
+}
+
+const SHOWN_ANSWERS = 6;
+
+export function DecisionText({ decision, info }: { decision: Decision; info: Experiment }) {
+  const all = answers(decision.operations, info.unit);
+  const left = all.length - SHOWN_ANSWERS + (decision.more ?? 0);
+  return (
+    <div class="said">
+      <p>
+        {linked(decision.said, info)}
+        {!all.length && <span class="dim"> → nothing to do</span>}
+      </p>
+      {all.slice(0, SHOWN_ANSWERS).map(({ text, why }) => (
+        <p key={text} class="answer">
+          {linked(`→ ${text}`, info)}
+          {why && <span class="why">: {linked(why, info)}</span>}
+        </p>
+      ))}
+      {left > 0 && <p class="answer dim">→ and {count(left, "answer")} more</p>}
+    </div>
+  );
+}
+
+/** Text in which #12 leads to trial 12. */
+function linked(text: string, info: Experiment): ComponentChildren {
+  return text.split(/(#\d+)/).map((part, i) =>
+    /^#\d+$/.test(part) ? (
+      <a key={i} class="strong" href={`/experiments/${info.id}/trials/${part.slice(1)}/history`}>
+        {part}
+      </a>
+    ) : (
+      part
+    ),
+  );
+}
+
+function MethodSummary({ info, version }: { info: Experiment; version: number }) {
+  const [summary, set] = useState<Record<string, unknown> | null | undefined>(undefined);
+  const calm = Math.floor(version / 20);
+  useEffect(() => {
+    let gone = false;
+    experiments
+      .summary(info.id)
+      .then((s) => !gone && set(s.summary))
+      .catch(() => undefined);
+    return () => {
+      gone = true;
+    };
+  }, [info.id, calm, info.state]);
+  if (summary === undefined) return null;
+  return (
+    <Card title="The method's own words" note={info.searcher}>
+      {summary && Object.keys(summary).length ? (
+        <dl class="pairs one">
+          {Object.entries(summary).map(([name, v]) => (
+            <div key={name}>
+              <dt title={name}>{name}</dt>
+              <dd>{value(v)}</dd>
+            </div>
+          ))}
+        </dl>
+      ) : (
+        <p class="note">
+          This method says nothing of its own state. One that has <code>summary()</code> is shown here.
+        </p>
+      )}
+    </Card>
+  );
+}

@@ -1,0 +1,357 @@
+/** One trial: its metrics, hyperparameters, log, checkpoints, and all that was decided about it. */
+
+import { useEffect, useMemo, useRef } from "preact/hooks";
+import { experimentData, stream } from "../app.ts";
+import { LinesChart, type Series } from "../charts/lines.ts";
+import { ScatterChart } from "../charts/scatter.ts";
+import { experiments, trials } from "../data/api.ts";
+import type { ExperimentData } from "../data/experiment.ts";
+import { varying } from "../data/trials.ts";
+import type { Experiment, TrialMetrics } from "../data/types.ts";
+import { clock, duration, num, value } from "../format.ts";
+import { useKeys } from "../keys.ts";
+import { go, query, setQuery } from "../router.ts";
+import { MEANING } from "../status.ts";
+import { askToKillTrial } from "../ui/actions.tsx";
+import { ChartHost } from "../ui/chart.tsx";
+import { Card, Empty, Failure, Load, Segments, Skeleton, StatusMark, useTitle } from "../ui/parts.tsx";
+import { PageHead } from "../ui/shell.tsx";
+import { CheckpointTable } from "./checkpoints.tsx";
+import { LogCard } from "./logs.tsx";
+import { useCalmly } from "./overview.tsx";
+import { DecisionText } from "./searcher.tsx";
+import { useFetched } from "./useFetched.ts";
+
+const TABS = [
+  ["metrics", "Metrics"],
+  ["hparams", "Hyperparameters"],
+  ["logs", "Logs"],
+  ["checkpoints", "Checkpoints"],
+  ["history", "History"],
+] as const;
+
+export function TrialPage({ experiment, id, tab }: { experiment: number; id: number; tab: string }) {
+  const data = experimentData(experiment);
+  useEffect(() => data.follow(stream), [data]);
+  const keys: Record<string, () => void> = {};
+  TABS.forEach(([name], i) => {
+    keys[String(i + 1)] = () => go(`/experiments/${experiment}/trials/${id}/${name}`);
+  });
+  useKeys(keys);
+  const info = data.info.value;
+  useTitle(`Trial ${id}${info.state === "ready" ? ` · ${info.value.name}` : ""}`);
+  return (
+    <>
+      <Head data={data} id={id} />
+      <nav class="tabs" aria-label="Views of the trial">
+        {TABS.map(([name, text]) => (
+          <a
+            key={name}
+            href={`/experiments/${experiment}/trials/${id}/${name}`}
+            aria-current={name === tab ? "page" : undefined}
+          >
+            {text}
+          </a>
+        ))}
+      </nav>
+      <div class="body">
+        {info.state === "failed" && (
+          <Card>
+            <Failure error={info.error} again={() => void data.load()} />
+          </Card>
+        )}
+        {info.state === "loading" && <Skeleton rows={3} height={120} />}
+        {info.state === "ready" && <Body tab={tab} id={id} data={data} info={info.value} />}
+      </div>
+    </>
+  );
+}
+
+function Body({ tab, id, data, info }: { tab: string; id: number; data: ExperimentData; info: Experiment }) {
+  if (tab === "hparams") return <Hparams id={id} data={data} info={info} />;
+  if (tab === "logs") return <LogCard id={id} />;
+  if (tab === "checkpoints") return <Checkpoints id={id} info={info} />;
+  if (tab === "history") return <History id={id} data={data} info={info} />;
+  return <Metrics id={id} data={data} info={info} />;
+}
+
+function rowOf(data: ExperimentData, id: number) {
+  const loaded = data.trials.value;
+  void data.version.value;
+  const row = loaded.state === "ready" ? loaded.value.row.get(id) : undefined;
+  return loaded.state === "ready" && row !== undefined ? { table: loaded.value, row } : null;
+}
+
+function Head({ data, id }: { data: ExperimentData; id: number }) {
+  const found = rowOf(data, id);
+  const info = data.info.value.state === "ready" ? data.info.value.value : null;
+  const status = found?.table.status[found.row];
+  const live = status && ["queued", "running", "waiting", "paused"].includes(status);
+  const at = found ? found.row : -1;
+  const table = found?.table;
+  const time =
+    table && table.startedAt[at] != null ? (table.endedAt[at] ?? Date.now() / 1000) - table.startedAt[at]! : null;
+  return (
+    <>
+      <PageHead
+        crumbs={[
+          ["/experiments", "Experiments"],
+          [`/experiments/${data.id}/overview`, info ? `${data.id} ${info.name}` : String(data.id)],
+          [`/experiments/${data.id}/trials`, "Trials"],
+        ]}
+        title={
+          <>
+            Trial {id} {status && <StatusMark status={status} />}
+          </>
+        }
+        tools={
+          live && (
+            <button type="button" class="btn danger" onClick={() => askToKillTrial(id)}>
+              Kill…
+            </button>
+          )
+        }
+      />
+      {table && info && (
+        <section class="kpis" aria-label="Key figures">
+          <Kpi name={`best ${info.metric}`} value={num(table.best[at])} />
+          <Kpi name="latest" value={num(table.latest[at])} />
+          <Kpi
+            name={info.unit || "units"}
+            value={`${num(table.units[at])}${info.maxLength ? ` / ${num(info.maxLength)}` : ""}`}
+          />
+          <Kpi name="time" value={duration(time)} />
+          <Kpi name="restarts" value={String(table.restarts[at])} />
+          <Kpi name="checkpoints" value={String(table.checkpoints[at])} />
+          <div class="stack-cell">
+            <em>state</em>
+            <b class="plain">{status ? MEANING[status] : ""}</b>
+          </div>
+        </section>
+      )}
+    </>
+  );
+}
+
+function Kpi({ name, value: shown }: { name: string; value: string }) {
+  return (
+    <div>
+      <em>{name}</em>
+      <b>{shown}</b>
+    </div>
+  );
+}
+
+interface PartProps {
+  id: number;
+  data: ExperimentData;
+  info: Experiment;
+}
+
+function Metrics({ id, data, info }: PartProps) {
+  const found = rowOf(data, id);
+  const units = found ? found.table.units[found.row]! : 0;
+  const calm = useCalmly(Math.round(units * 1000), 2000);
+  const [loaded, again] = useFetched(() => trials.metrics(id), [id, calm]);
+  return (
+    <Load of={loaded} again={again} skeleton={<Skeleton rows={2} height={240} />}>
+      {({ groups }) => <MetricCharts metrics={groups} info={info} />}
+    </Load>
+  );
+}
+
+function MetricCharts({ metrics, info }: { metrics: TrialMetrics; info: Experiment }) {
+  const charts = useRef(new Set<LinesChart>());
+  const panels = useMemo(() => panelsOf(metrics, info.metric), [metrics]);
+  const yKind = query.value.get("y") === "log" ? "log" : "lin";
+  useKeys({ l: () => setQuery({ y: yKind === "log" ? null : "log" }) });
+  if (!panels.length) {
+    return (
+      <Card>
+        <Empty title="No metrics yet">
+          <p>They appear with the first report of the trial.</p>
+        </Empty>
+      </Card>
+    );
+  }
+  return (
+    <Card
+      title="Metrics"
+      note={`by ${info.unit || "units"}`}
+      tools={
+        <Segments
+          label="y"
+          value={yKind}
+          options={[
+            ["lin", "lin"],
+            ["log", "log"],
+          ]}
+          pick={(y) => setQuery({ y: y === "lin" ? null : y })}
+        />
+      }
+    >
+      <div class={`panels n${Math.min(3, panels.length)}`}>
+        {panels.map((p) => (
+          <figure key={p.name}>
+            <figcaption title={p.name}>
+              {p.name}
+              {p.series.map((s) => (
+                <span key={s.name} class={`key hue-${s.hue}`}>
+                  {s.name}
+                </span>
+              ))}
+            </figcaption>
+            <ChartHost
+              name={`metric-${p.name}`}
+              class="lines"
+              label={`${p.name} by ${info.unit || "units"}`}
+              make={(host) => new LinesChart(host, { unit: info.unit, xKind: "lin", yKind })}
+              attach={(chart) => {
+                charts.current.add(chart);
+                chart.onLook = (x) => {
+                  for (const other of charts.current) if (other !== chart) other.mark(x);
+                };
+                return () => charts.current.delete(chart);
+              }}
+              update={(chart) => chart.set(p.series, { yKind, unit: info.unit })}
+              inputs={[p, yKind]}
+            />
+          </figure>
+        ))}
+      </div>
+    </Card>
+  );
+}
+
+/** One panel for each metric; training and validation of the same name share one. The searcher's metric is first. */
+function panelsOf(metrics: TrialMetrics, first: string): { name: string; series: Series[] }[] {
+  const names = new Map<string, Series[]>();
+  Object.entries(metrics).forEach(([group, { units, metrics: byName }]) => {
+    const hue = { validation: 0, training: 1 }[group] ?? 2;
+    for (const [name, y] of Object.entries(byName)) {
+      names.set(name, [...(names.get(name) ?? []), { name: group, x: units, y, hue }]);
+    }
+  });
+  const order = (name: string) => (name === first ? "" : name);
+  return [...names]
+    .map(([name, series]) => ({ name, series }))
+    .sort((a, b) => order(a.name).localeCompare(order(b.name)));
+}
+
+function Hparams({ id, data, info }: PartProps) {
+  const found = rowOf(data, id);
+  const calm = useCalmly(data.version.value, 5000);
+  const spread = useMemo(() => (found ? varying(found.table) : []), [found?.table, calm]);
+  if (!found) return <Skeleton rows={4} height={60} />;
+  const { table, row } = found;
+  const fixed = table.hparams.filter((h) => !spread.includes(h));
+  return (
+    <>
+      <Card title="Hyperparameters" note="where this trial stands among all of the experiment">
+        <div class="multiples">
+          {spread.map((h) => (
+            <figure key={h.name}>
+              <figcaption title={h.name}>
+                {h.name} <b>{value(h.values[row])}</b>
+              </figcaption>
+              <ChartHost
+                name={`scatter-${h.name}`}
+                class="scatter"
+                label={`${info.metric} by ${h.name}; this trial has ${value(h.values[row])}`}
+                make={(host) =>
+                  new ScatterChart(host, { onPick: (other) => go(`/experiments/${info.id}/trials/${other}/hparams`) })
+                }
+                update={(c) =>
+                  c.set({
+                    ids: table.id,
+                    hparam: h,
+                    values: table.best,
+                    smaller: info.smallerIsBetter,
+                    kept: null,
+                    marked: id,
+                  })
+                }
+                inputs={[h, calm, id]}
+              />
+            </figure>
+          ))}
+        </div>
+      </Card>
+      {fixed.length > 0 && (
+        <Card title="The same in all trials">
+          <dl class="pairs">
+            {fixed.map((h) => (
+              <div key={h.name}>
+                <dt title={h.name}>{h.name}</dt>
+                <dd>{value(h.values[row])}</dd>
+              </div>
+            ))}
+          </dl>
+        </Card>
+      )}
+    </>
+  );
+}
+
+function Checkpoints({ id, info }: { id: number; info: Experiment }) {
+  const [loaded, again] = useFetched(() => trials.checkpoints(id), [id]);
+  return (
+    <Card flush title="Checkpoints">
+      <Load of={loaded} again={again}>
+        {({ checkpoints }) => (
+          <CheckpointTable list={checkpoints} experiment={info.id} metric={info.metric} class="half" />
+        )}
+      </Load>
+    </Card>
+  );
+}
+
+function History({ id, data, info }: PartProps) {
+  const found = rowOf(data, id);
+  const turn = found ? found.table.status[found.row] + String(found.table.restarts[found.row]) : "";
+  const [loaded, again] = useFetched(async () => {
+    const [story, decided] = await Promise.all([
+      trials.story(id).catch(() => ({ sentences: [] as string[] })),
+      experiments.decisions(info.id, { trial: id, limit: 200 }),
+    ]);
+    return { story: story.sentences, decisions: [...decided.decisions].reverse() };
+  }, [id, turn]);
+  return (
+    <Load of={loaded} again={again}>
+      {({ story, decisions }) => (
+        <div class="halves">
+          <Card title="Decisions about this trial" note="oldest first">
+            <ol class="decisions plain" aria-label="Decisions about this trial">
+              {decisions.map((d) => (
+                <li key={`${d.event}-${d.at}`}>
+                  <time>{d.at === null ? "" : clock(d.at)}</time>
+                  <i class="mark m-quiet" aria-hidden="true" />
+                  <DecisionText
+                    decision={{ ...d, operations: d.operations.filter((o) => o.trial === id) }}
+                    info={info}
+                  />
+                  <a
+                    class="event-no"
+                    href={`/experiments/${info.id}/searcher?event=${d.event}`}
+                    title="Show the rungs as they were at this event"
+                  >
+                    {d.event}
+                  </a>
+                </li>
+              ))}
+            </ol>
+            {!decisions.length && <p class="note">None yet.</p>}
+          </Card>
+          <Card title="Story" note="what was asked of it, and what it did">
+            <ol class="story">
+              {story.map((s, i) => (
+                <li key={i}>{s}</li>
+              ))}
+            </ol>
+            {!story.length && <p class="note">Nothing to tell yet.</p>}
+          </Card>
+        </div>
+      )}
+    </Load>
+  );
+}

@@ -1,0 +1,57 @@
+/** The rungs of an experiment, now or at an event, fetched anew when the search has decided something. */
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import { experiments } from "../data/api.ts";
+import type { ExperimentData } from "../data/experiment.ts";
+import type { Rungs } from "../data/types.ts";
+
+const CALM_MS = 3000;
+
+/** null until known; the rungs at the last event when none is named. */
+export function useRungs(data: ExperimentData, event: number | null): Rungs | null {
+  const [rungs, set] = useState<Rungs | null>(null);
+  const wanted = useRef(0);
+  const last = useRef(0);
+  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  const newest = event === null ? (data.decisions.value[0]?.event ?? 0) : event;
+  useEffect(() => {
+    const mine = ++wanted.current;
+    const fetchThem = async () => {
+      timer.current = undefined;
+      last.current = performance.now();
+      try {
+        const found = await experiments.rungs(data.id, event ?? undefined);
+        if (mine === wanted.current) set(found);
+      } catch {
+        // The card keeps what it had; without any it is not shown.
+      }
+    };
+    clearTimeout(timer.current);
+    void fetchThem();
+    return () => {
+      clearTimeout(timer.current);
+      timer.current = undefined;
+    };
+  }, [data, event]);
+  useEffect(() => {
+    if (event !== null || !newest || timer.current) return;
+    const mine = wanted.current;
+    timer.current = setTimeout(
+      async () => {
+        timer.current = undefined;
+        last.current = performance.now();
+        const found = await experiments.rungs(data.id).catch(() => null);
+        if (found && mine === wanted.current) set(found);
+      },
+      Math.max(0, last.current + CALM_MS - performance.now()),
+    );
+  }, [newest]);
+  return rungs;
+}
+
+/** The lengths of all rungs, shortest first; empty for a method without rungs. */
+export function rungLengths(rungs: Rungs | null): number[] {
+  const lengths = new Set(rungs?.brackets.flatMap((b) => b.rungs.map((r) => r.length)) ?? []);
+  // A method that lets each trial validate at a length of its own has no rungs, whatever comes over the wire.
+  return lengths.size > 16 ? [] : [...lengths].sort((a, b) => a - b);
+}

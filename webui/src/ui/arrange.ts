@@ -1,0 +1,79 @@
+/** What a table shows, and in which order: columns, sorting, filtering; nothing of the page. */
+
+import type { ComponentChildren } from "preact";
+import { type Column, compile } from "../filter.ts";
+
+export interface TableColumn extends Column {
+  readonly title: string;
+  /** A track of a CSS grid, such as 80px or minmax(90px, 1fr). */
+  readonly width: string;
+  readonly right?: boolean;
+  /** The first click sorts the greatest first. */
+  readonly descending?: boolean;
+  /** Left out where there is no room for all columns: the greatest number first. */
+  readonly drop?: number;
+  cell(row: number): ComponentChildren;
+}
+
+export interface Sort {
+  readonly key: string;
+  readonly descending: boolean;
+}
+
+export function readSort(text: string | null, fallback: Sort): Sort {
+  if (!text) return fallback;
+  return text.startsWith("-") ? { key: text.slice(1), descending: true } : { key: text, descending: false };
+}
+
+export function writeSort(sort: Sort): string {
+  return (sort.descending ? "-" : "") + sort.key;
+}
+
+/** The rows that pass the filter, in order. */
+export function arrange(
+  count: number,
+  columns: readonly TableColumn[],
+  query: string,
+  sort: Sort,
+  keep?: ((row: number) => boolean) | null,
+): number[] {
+  const filter = query ? compile(query, columns) : null;
+  const rows: number[] = [];
+  for (let i = 0; i < count; i++) if ((!keep || keep(i)) && (!filter || filter.test(i))) rows.push(i);
+  const column = columns.find((c) => c.key === sort.key);
+  if (!column) return rows;
+  const sign = sort.descending ? -1 : 1;
+  if (column.number) {
+    const keys = new Float64Array(count);
+    // What is missing comes last, whichever way it is sorted.
+    for (const r of rows) keys[r] = column.number(r) ?? Number.NaN;
+    return rows.sort((a, b) => {
+      const [x, y] = [keys[a]!, keys[b]!];
+      const missing = Number(Number.isNaN(x)) - Number(Number.isNaN(y));
+      if (missing || Number.isNaN(x)) return missing || a - b;
+      return sign * (x - y) || a - b;
+    });
+  }
+  const texts = new Map(rows.map((r) => [r, column.text(r)]));
+  return rows.sort((a, b) => sign * compareText(texts.get(a)!, texts.get(b)!) || a - b);
+}
+
+const collator = new Intl.Collator("en", { numeric: true });
+const compareText = (a: string, b: string) => collator.compare(a, b);
+
+/** The sum of what the tracks need at least, so that the head and all rows, each a grid of its own, agree. */
+export function leastWidth(tracks: string): number {
+  const widths = tracks.match(/minmax\(\s*[\d.]+px|[\d.]+px/g) ?? [];
+  return widths.reduce((a, w) => a + Number.parseFloat(w.replace("minmax(", "")), 28);
+}
+
+/** The columns that there is room for. */
+export function fitting(columns: readonly TableColumn[], width: number): readonly TableColumn[] {
+  let kept = columns;
+  while (leastWidth(kept.map((c) => c.width).join(" ")) + 34 > width) {
+    const most = Math.max(...kept.map((c) => c.drop ?? 0));
+    if (!most) break;
+    kept = kept.filter((c) => c.drop !== most);
+  }
+  return kept;
+}
