@@ -110,12 +110,11 @@ def test_a_database_is_moved_there_and_the_master_goes_on_with_it(
             trials = trials_of(session, experiment)
     moved = before.det("db", "copy", "--from", f"sqlite:///{before.data}/master.db", "--to", url)
     assert moved.returncode == 0, moved.stderr
-    with LocalMaster(tmp_path / "m", db=url) as after:
-        with after.session() as session:
-            assert trials_of(session, experiment) == trials
-            again = created(after.det("e", "create", write_config(tmp_path), str(model)).stdout)
-            assert again == experiment + 1
-            assert until_over(session, again) == "STATE_COMPLETED"
+    with LocalMaster(tmp_path / "m", db=url) as after, after.session() as session:
+        assert trials_of(session, experiment) == trials
+        again = created(after.det("e", "create", write_config(tmp_path), str(model)).stdout)
+        assert again == experiment + 1
+        assert until_over(session, again) == "STATE_COMPLETED"
 
 
 def test_a_second_master_is_refused_in_a_sentence(master: LocalMaster, tmp_path: Path) -> None:
