@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 from determined.testing.cluster import LocalMaster
-from tests.e2e.support import until_over
-from tests.on_ray.search import Search, assert_ends_as_if_nothing_had_happened
+from tests.e2e.support import MODEL, created, trials_of, until_logged, until_over, until_running, write_config
+from tests.on_ray.search import HELLO, Search, assert_ends_as_if_nothing_had_happened
 from tests.on_ray.support import RayCluster
 
 
@@ -45,3 +47,19 @@ def test_kill_leaves_nothing_on_any_node(middle: Search, cluster: RayCluster, ma
     assert until_over(middle.session, middle.id) == "STATE_CANCELED"
     assert cluster.runs() == []
     cluster.until_nothing_is_left()
+
+
+def test_nodes_trust_the_certificate_of_their_master(cluster: RayCluster, tmp_path: Path) -> None:
+    """The file that says so is on the master's machine, so each run gets a copy."""
+    with LocalMaster(tmp_path / "m", arguments=["--ray", cluster.address, "--tls", "self-signed"]) as master:
+        gate = tmp_path / "gate"
+        os.mkfifo(gate)
+        created_id = created(master.det("e", "create", write_config(tmp_path, gate=str(gate)), str(MODEL)).stdout)
+        with master.session() as session:
+            until_running(session, created_id)
+            until_logged(session, trials_of(session, created_id)[0]["id"], HELLO)
+            [place] = {process.environ()["DET_MASTER_CERT_FILE"] for process in cluster.runs()}
+            assert not Path(place).is_relative_to(master.data)
+            opened = os.open(gate, os.O_RDWR)
+            assert until_over(session, created_id) == "STATE_COMPLETED"
+            os.close(opened)

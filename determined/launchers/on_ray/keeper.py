@@ -18,10 +18,11 @@ from pathlib import Path
 import msgspec
 import ray
 
+from determined import files
 from determined.errors import DeterminedError
 from determined.launchers.local import KILLED, LocalLauncher
 from determined.launchers.on_ray.node import NodeFolder
-from determined.launchers.on_ray.wire import News, Order
+from determined.launchers.on_ray.wire import CERTIFICATE_VARIABLE, News, Order
 from determined.launchers.prepare import delete_tree
 from determined.launchers.protocol import LogLine, RunExit
 from determined.launchers.spool_reader import SpoolReader
@@ -102,16 +103,26 @@ class _KeptRun:
             await asyncio.to_thread(node.clear)
 
     async def _start(self, node: NodeFolder, folder: Path) -> None:
+        certificate = await asyncio.to_thread(self._write_certificate, folder)
         place = self._order.context
-        context = None if place is None else await asyncio.to_thread(node.fetch, place, folder)
+        context = None if place is None else await asyncio.to_thread(node.fetch, place, folder, certificate)
         if self._end is not None:
             return
         env = {"DET_AGENT_ID": self._node_id, "CUDA_VISIBLE_DEVICES": self._gpus}
+        env |= {} if certificate is None else {CERTIFICATE_VARIABLE: str(certificate)}
         launcher = self._launcher = LocalLauncher(folder, 0, leashed=True)
         await launcher.open(self)
         await launcher.start(self._order.spec(sys.executable, context, env))
         if self._kill_wanted:
             await launcher.kill(self._order.allocation_id)
+
+    def _write_certificate(self, folder: Path) -> Path | None:
+        """Where the run finds it: the master's own file is on another machine."""
+        if self._order.certificate is None:
+            return None
+        path = folder / "master.pem"
+        files.write_file(path, self._order.certificate.encode(), "node.certificate", 0o600, sync=False)
+        return path
 
     async def news(self, first: int, told_running: bool) -> News:
         """See `Keeper.news`."""

@@ -17,7 +17,7 @@ from determined.errors import FailedPrecondition, InvalidInput, Unavailable
 from determined.launchers.local import KILLED
 from determined.launchers.on_ray.bridge import Bridge
 from determined.launchers.on_ray.run import RETRY_S, RayRun
-from determined.launchers.on_ray.wire import ContextPlace, Node, Order, Place
+from determined.launchers.on_ray.wire import CERTIFICATE_VARIABLE, ContextPlace, Node, Order, Place
 from determined.launchers.protocol import LauncherListener, Machine, RunExit, RunSpec, Slot, SlotKind
 
 DEFAULT_SLOTS = 128
@@ -211,7 +211,8 @@ class RayLauncher:
         try:
             order = await self._order(spec)
         except OSError as error:
-            await run.end_without_start(RunExit(None, time.time(), f"the model definition cannot be read: {error}"))
+            reason = f"the model definition or the certificate cannot be read: {error}"
+            await run.end_without_start(RunExit(None, time.time(), reason))
             return False
         count = len(spec.slot_ids)
         place = Place(gpus=count) if self._options.kind is SlotKind.CUDA else Place(cpus=count)
@@ -226,7 +227,9 @@ class RayLauncher:
         context = None
         if spec.context is not None:
             url, headers = self._locate(spec)
-            context = ContextPlace(url, headers, await self._digest(spec.context), spec.context.name)
+            server_name = spec.env.get("DET_MASTER_CERT_NAME")
+            context = ContextPlace(url, headers, await self._digest(spec.context), spec.context.name, server_name)
+        certificate = spec.env.get(CERTIFICATE_VARIABLE)
         return Order(
             allocation_id=spec.allocation_id,
             cluster=self._cluster_id,
@@ -236,6 +239,7 @@ class RayLauncher:
             python=sys.executable,
             slots=len(spec.slot_ids),
             context=context,
+            certificate=None if certificate is None else await asyncio.to_thread(Path(certificate).read_text),
         )
 
     async def _digest(self, path: Path) -> str:

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import ssl
 import tempfile
 import time
 from collections.abc import Iterator
@@ -78,10 +79,13 @@ class NodeFolder:
             finally:
                 os.close(owner)
 
-    def fetch(self, place: ContextPlace, folder: Path) -> Path:
+    def fetch(self, place: ContextPlace, folder: Path, certificate: Path | None = None) -> Path:
         """Put a model definition into a folder; runs of this node that want the same one fetch it once.
 
         Waits for a master that is away, for ever.
+
+        Args:
+            certificate: what the master's certificate is checked against; None for what this node trusts.
 
         Raises:
             Unavailable: the master refuses it.
@@ -91,7 +95,7 @@ class NodeFolder:
         kept, mine = store / place.sha256, folder / Path(place.name).name
         with _lock(store / f".{place.sha256}.lock"):
             if not kept.exists():
-                files.replace_file(kept, _download(place), "node.context", 0o600, sync=False)
+                files.replace_file(kept, _download(place, certificate), "node.context", 0o600, sync=False)
             with files.action("node.context.use"):
                 mine.unlink(missing_ok=True)
                 mine.hardlink_to(kept)
@@ -123,15 +127,32 @@ def _used_at(path: Path) -> float:
     return 0.0
 
 
+@contextlib.contextmanager
+def _waiting_for_the_master(url: str) -> Iterator[None]:
+    """Lets pass what a master that is away looks like, but not one that is another."""
+    try:
+        yield
+    except urllib3.exceptions.SSLError as error:
+        raise Unavailable(f"the certificate of the master at {url} cannot be trusted: {error}") from error
+    except urllib3.exceptions.HTTPError:
+        return
+
+
 class _Definition(msgspec.Struct):
     data: bytes = msgspec.field(name="b64Tgz")
 
 
-def _download(place: ContextPlace) -> bytes:
+def _download(place: ContextPlace, certificate: Path | None) -> bytes:
     backoff_s = 0.1
-    with urllib3.PoolManager(retries=False, timeout=_TIMEOUT) as pool:
+    tls = ssl.create_default_context()
+    if certificate is not None:
+        tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        tls.load_verify_locations(certificate)
+    with urllib3.PoolManager(
+        retries=False, timeout=_TIMEOUT, ssl_context=tls, assert_hostname=place.server_name
+    ) as pool:
         while True:
-            with contextlib.suppress(urllib3.exceptions.HTTPError):
+            with _waiting_for_the_master(place.url):
                 answer = pool.request("GET", place.url, headers=dict(place.headers))
                 if answer.status == 200:
                     data = msgspec.json.decode(answer.data, type=_Definition).data

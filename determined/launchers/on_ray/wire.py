@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from determined.launchers.protocol import LogLine, RunExit, RunSpec
+
+CERTIFICATE_VARIABLE = "DET_MASTER_CERT_FILE"
 
 
 class ContextPlace(msgspec.Struct, frozen=True):
@@ -18,12 +21,14 @@ class ContextPlace(msgspec.Struct, frozen=True):
         headers: secret.
         sha256: of the archive, in hex; nodes keep it under this name.
         name: of the file, for people.
+        server_name: name in the server's certificate, if it is not that of the url.
     """
 
     url: str
     headers: Mapping[str, str]
     sha256: str
     name: str
+    server_name: str | None = None
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -32,6 +37,7 @@ class Order(msgspec.Struct, frozen=True):
     Attributes:
         cluster: names the folder of this master's runs on a node.
         python: the master's interpreter, in whose place a node puts its own.
+        certificate: what the master's certificate is checked against, as PEM text; None for what the node trusts.
     """
 
     allocation_id: str
@@ -42,6 +48,7 @@ class Order(msgspec.Struct, frozen=True):
     python: str
     slots: int = 0
     context: ContextPlace | None = None
+    certificate: str | None = None
 
     def spec(self, python: str, context: Path | None, env: Mapping[str, str]) -> RunSpec:
         """The order for the launcher of a node.
@@ -52,7 +59,20 @@ class Order(msgspec.Struct, frozen=True):
             env: variables that only the node knows.
         """
         argv = tuple(python if word == self.python else word for word in self.argv)
-        return RunSpec(self.allocation_id, argv, {**self.env, **env}, context, info_files=self.info_files)
+        info_files = dict(self.info_files)
+        if "cluster.json" in info_files:
+            info_files["cluster.json"] = _with_variables(info_files["cluster.json"], env)
+        return RunSpec(self.allocation_id, argv, {**self.env, **env}, context, info_files=info_files)
+
+
+_INFO_OF_VARIABLE = {"DET_AGENT_ID": "agent_id", CERTIFICATE_VARIABLE: "master_cert_file"}
+
+
+def _with_variables(text: str, env: Mapping[str, str]) -> str:
+    """An info file that says the same as the variables."""
+    info = json.loads(text)
+    info |= {key: env[name] for name, key in _INFO_OF_VARIABLE.items() if name in env and key in info}
+    return json.dumps(info)
 
 
 class Place(msgspec.Struct, frozen=True):
