@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -27,16 +28,25 @@ def main() -> int:
     # A finished search would only say that it is finished; each demo is a new one.
     shutil.rmtree(search, ignore_errors=True)
     shutil.copytree(HERE / "asha", search, ignore=shutil.ignore_patterns("local_search_runner", "__pycache__"))
-    print("ASHA on handwritten digits: examples/asha/run_local_searcher.py\n", flush=True)
+    det = [sys.executable, "-m", "determined.cli"]
+    up = subprocess.run([*det, "deploy", "local", "cluster-up", "--json"], env=env, stdout=subprocess.PIPE, check=False)
+    if up.returncode:
+        return up.returncode
+    link = json.loads(up.stdout).get("link")
+    print("ASHA on handwritten digits: examples/asha/run_local_searcher.py", flush=True)
+    print(f"Watch it in a browser: {link}\n" if link else "", flush=True)
     started = time.monotonic()
     try:
         code = subprocess.run([sys.executable, "run_local_searcher.py"], cwd=search, env=env, check=False).returncode
         print(f"\nThe search took {time.monotonic() - started:.0f} s.", flush=True)
-        listing = [sys.executable, "-m", "determined.cli", "e", "list"]
-        subprocess.run(listing, env=env, check=False)
+        subprocess.run([*det, "e", "list"], env=env, check=False)
+        if sys.stdin.isatty() and link:
+            input("\nThe web UI stays until you press Enter. ")
+    except (KeyboardInterrupt, EOFError):
+        print()
+        code = 130
     finally:
-        down = [sys.executable, "-m", "determined.cli", "deploy", "local", "cluster-down"]
-        subprocess.run(down, env=env, check=False)
+        subprocess.run([*det, "deploy", "local", "cluster-down"], env=env, check=False)
     if code == 0:
         print(
             "\nWhat to read next: examples/asha/asha.py (the search method), "
