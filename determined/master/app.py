@@ -226,6 +226,8 @@ async def _serve_on(options: Options, sock: socket.socket, store: SqlStore) -> N
 def run(options: Options) -> int:
     """Serve, and turn what stops it into an exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    # It tells of each page that begins or ends to listen.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     try:
         asyncio.run(serve(options))
     except DeterminedError as e:

@@ -368,7 +368,7 @@ async def test_a_method_that_the_master_runs_says_where_it_stands(m: Rig) -> Non
 
 
 async def told_when(m: Rig, experiment: int, claim: Callable[[Any], object]) -> Any:
-    """The summary of a search, once it is as claimed: methods answer their first event a moment after their creation."""
+    """The summary of a search, once it is as claimed: a method answers its first event a moment after its creation."""
     while True:
         summary = (await m.get(f"/v1/ui/experiments/{experiment}/summary"))["summary"]
         if claim(summary):
