@@ -299,6 +299,8 @@ def _text(path: Path | None) -> str | None:
 def run(options: Options) -> int:
     """Serve, and turn what stops it into an exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    # It tells of each page that begins or ends to listen.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     try:
         why = asyncio.run(serve(options))
     except DeterminedError as e:
