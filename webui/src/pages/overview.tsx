@@ -279,8 +279,8 @@ function ParallelCard({ table, info, version, keeps, q, pointed }: ParallelProps
   const input = useMemo(() => {
     if (!table) return null;
     const all = varying(table);
-    const weight = new Map(importance(all, table.best).map((r, i) => [r.name, i]));
-    const chosen = all.length > MOST_AXES ? all.filter((h) => weight.get(h.name)! < MOST_AXES) : all;
+    const most = all.length > MOST_AXES ? importance(all, table.best).slice(0, MOST_AXES) : null;
+    const chosen = most ? all.filter((h) => most.some((m) => m.name === h.name)) : all;
     const rows = sampleByMerit(merit(table.best, info.smallerIsBetter).order, MOST_LINES);
     return {
       ids: rows.map((r) => table.id[r]!),
