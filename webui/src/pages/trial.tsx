@@ -1,6 +1,6 @@
 /** One trial: its metrics, hyperparameters, log, checkpoints, and all that was decided about it. */
 
-import { useEffect, useMemo } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { experimentData, stream } from "../app.ts";
 import { ScatterChart } from "../charts/scatter.ts";
 import { experiments, trials } from "../data/api.ts";
@@ -203,6 +203,32 @@ function Checkpoints({ id, info }: { id: number; info: Experiment }) {
   );
 }
 
+/** Its story; what it reported again and again is left out unless it is asked for. */
+function Story({ sentences }: { sentences: readonly string[] }) {
+  const [all, setAll] = useState(false);
+  const shown = all
+    ? sentences
+    : sentences.filter((s) => !/ reported (progress|(training|validation) metrics)/.test(s));
+  return (
+    <Card
+      title="Story"
+      note="what was asked of it, and what it did"
+      tools={
+        <label class="check">
+          <input type="checkbox" checked={all} onChange={() => setAll(!all)} /> reports too
+        </label>
+      }
+    >
+      <ol class="story">
+        {shown.map((s) => (
+          <li key={s}>{s}</li>
+        ))}
+      </ol>
+      {!sentences.length && <p class="note">Nothing to tell yet.</p>}
+    </Card>
+  );
+}
+
 function History({ id, data, info }: PartProps) {
   const found = rowOf(data, id);
   const turn = found ? found.table.status[found.row] + String(found.table.restarts[found.row]) : "";
@@ -239,14 +265,7 @@ function History({ id, data, info }: PartProps) {
             </ol>
             {!decisions.length && <p class="note">None yet.</p>}
           </Card>
-          <Card title="Story" note="what was asked of it, and what it did">
-            <ol class="story">
-              {story.map((s, i) => (
-                <li key={i}>{s}</li>
-              ))}
-            </ol>
-            {!story.length && <p class="note">Nothing to tell yet.</p>}
-          </Card>
+          <Story sentences={story} />
         </div>
       )}
     </Load>
