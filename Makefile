@@ -34,10 +34,10 @@ setup: $(VENV)/.dev  ## make the virtual environment with everything needed to d
 demo: $(VENV)/.run  ## set up, and run the ASHA example on a master of its own
 	@$(BIN)/python examples/demo.py --folder $(DEMO)
 
-test: setup test-unit test-e2e test-crash test-compat  ## set up, and run every test
+test: setup test-unit test-webui test-e2e test-crash test-compat  ## set up, and run every test
 
 test-unit: $(VENV)/.dev  ## tests without long-lived processes
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore tests/e2e --ignore tests/crash --ignore tests/compat --ignore tests/on_ray $(AGAIN)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore tests/e2e --ignore tests/crash --ignore tests/compat --ignore tests/on_ray --ignore tests/webui $(AGAIN)
 
 test-e2e: $(VENV)/.dev  ## real masters, trials and commands as processes
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/e2e tests/on_ray --ignore tests/on_ray/test_each_fault.py

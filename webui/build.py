@@ -103,7 +103,7 @@ def install(*, dev: bool = False, within_s: float = INSTALL_WITHIN_S) -> None:
         return
     _, npm = node_and_npm()
     only = [] if dev else ["--omit=dev"]
-    quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=2", "--fetch-timeout=60000"]
+    quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-retry-mintimeout=2000"]
     run([*npm, "ci", *only, *quiet], within_s)
     stamp.write_text(f"{lock} dev" if dev else lock)
 

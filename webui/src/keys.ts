@@ -1,9 +1,9 @@
 /** Keys for the whole page, alone (`/`) or one after another (`g e`). Nothing happens while somebody types. */
 
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 type Handler = (event: KeyboardEvent) => void;
-const layers: Record<string, Handler>[] = [];
+const layers: { keys: Record<string, Handler> }[] = [];
 let prefix = "";
 let prefixAt = 0;
 
@@ -17,7 +17,7 @@ export function startKeys(): void {
     const sequence = prefix && event.timeStamp - prefixAt < 1200 ? `${prefix} ${event.key}` : event.key;
     prefix = "";
     for (const layer of [...layers].reverse()) {
-      const act = layer[sequence] ?? layer[event.key];
+      const act = layer.keys[sequence] ?? layer.keys[event.key];
       if (!act) continue;
       event.preventDefault();
       return act(event);
@@ -31,12 +31,16 @@ export function startKeys(): void {
 
 /** Keys while a component is there; those of the newest component win. */
 export function useKeys(keys: Record<string, Handler>): void {
-  useEffect(() => {
-    layers.push(keys);
+  const layer = useRef({ keys });
+  // Taken over while drawing, so that whoever types fast meets what they see.
+  layer.current.keys = keys;
+  useLayoutEffect(() => {
+    const mine = layer.current;
+    layers.push(mine);
     return () => {
-      layers.splice(layers.indexOf(keys), 1);
+      layers.splice(layers.indexOf(mine), 1);
     };
-  });
+  }, []);
 }
 
 export const HELP: [keys: string, what: string][] = [
@@ -46,7 +50,7 @@ export const HELP: [keys: string, what: string][] = [
   ["Enter", "open the row"],
   ["x", "select the row"],
   ["c", "compare what is selected"],
-  ["1 … 9", "the tabs of an experiment"],
+  ["1 … 8", "the tabs of an experiment"],
   ["l", "logarithmic axes on and off"],
   ["t", "light or dark"],
   ["↑ ↓ on the curves", "walk through the trials by rank"],

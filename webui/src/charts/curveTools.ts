@@ -13,7 +13,7 @@ interface Wanted {
   readonly yKind: ScaleKind;
 }
 
-/** Scales for all curves, with room to grow, and how many values lie beyond them. */
+/** Scales for all curves, with room to grow, and how many curves leave them. */
 export function curveScales(
   list: readonly Curve[],
   { smaller, xKind, yKind }: Wanted,
@@ -37,7 +37,9 @@ export function curveScales(
   let lo = smaller ? least : quantile(finite, 1 - CLIP);
   let hi = smaller ? quantile(finite, CLIP) : most;
   if (!(hi > lo)) [lo, hi] = [least - Math.abs(least) * 0.1 - 1e-6, least + Math.abs(least) * 0.1 + 1e-6];
-  const above = smaller ? finite.filter((v) => v > hi).length : finite.filter((v) => v < lo).length;
+  const cut = smaller ? hi : lo;
+  const isCut = (v: number) => (smaller ? v > cut : v < cut);
+  const above = list.filter((c) => c.y.some(isCut)).length;
   const yLog = yKind === "log" && lo > 0;
   [lo, hi] = yLog ? [lo / 1.04, hi * 1.02] : [lo - (hi - lo) * 0.04, hi + (hi - lo) * 0.02];
   const xLog = xKind === "log" && start > 0 && end > start;
@@ -82,4 +84,12 @@ export function nearest(
     }
   }
   return found;
+}
+
+/** The highest rung whose length a curve has come to. */
+export function rungOf(curve: Curve, rungs: readonly number[]): number {
+  const reached = curve.x.at(-1) ?? 0;
+  let rung = 0;
+  while (rung + 1 < rungs.length && rungs[rung + 1]! <= reached) rung++;
+  return rung;
 }

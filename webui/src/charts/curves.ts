@@ -2,12 +2,12 @@
 
 import type { Curve, Curves } from "../data/curves.ts";
 import type { Point } from "../data/types.ts";
-import { length, num } from "../format.ts";
+import { count, length, num } from "../format.ts";
 import { type Merit, merit } from "../merit.ts";
 import type { Palette } from "../palette.ts";
 import type { Scale, ScaleKind } from "../scales.ts";
-import { type Box, Chart, clipTo, disc, drawGrid } from "./base.ts";
-import { curveScales, nearest } from "./curveTools.ts";
+import { type Box, Chart, type Context, clipTo, disc, drawGrid } from "./base.ts";
+import { curveScales, nearest, rungOf } from "./curveTools.ts";
 
 export type Colouring = "merit" | "rung" | "trial";
 
@@ -122,10 +122,7 @@ export class CurveChart extends Chart {
     const p = this.colours;
     if (colouring === "trial") return p.hues[curve.id % p.hues.length]!;
     if (colouring === "merit") return p.merit[this.ranked.bucket[this.place1.get(curve.id) ?? -1] ?? 0]!;
-    const reached = curve.x.at(-1) ?? 0;
-    let rung = 0;
-    while (rung + 1 < rungs.length && rungs[rung + 1]! <= reached) rung++;
-    return p.rungs[Math.min(rung, p.rungs.length - 1)]!;
+    return p.rungs[Math.min(rungOf(curve, rungs), p.rungs.length - 1)]!;
   }
   private colours!: Palette;
 
@@ -143,6 +140,7 @@ export class CurveChart extends Chart {
     c.textAlign = "left";
     c.fillStyle = p.text3;
     c.fillText(unit, 6, this.box[3] + 8);
+    this.sayAbove(c);
     const shown = new Map<string, Path2D>();
     const faint = new Path2D();
     this.drawn = 0;
@@ -179,6 +177,17 @@ export class CurveChart extends Chart {
     }
     c.restore();
     this.drawTop();
+  }
+
+  private sayAbove(c: Context): void {
+    if (!this.above) return;
+    const where = this.options.smaller ? "above" : "below";
+    c.textAlign = "right";
+    c.fillText(
+      `${count(this.above, "curve")} partly ${where} this`,
+      this.box[2],
+      this.options.smaller ? 0 : this.box[3] - 14,
+    );
   }
 
   private trace(path: Path2D, { x, y }: Curve): void {

@@ -9,10 +9,13 @@ import {
   hparamAxis,
   labels,
   metricAxis,
+  optionMarks,
   optionsBetween,
+  ordered,
   type ParallelData,
   rangeBrush,
   type Span,
+  shorten,
 } from "./parallelAxes.ts";
 
 export interface ParallelOptions {
@@ -201,11 +204,7 @@ export class ParallelChart extends Chart {
       const to = Number.isFinite(brush.lo) ? inside(axis.scale(brush.lo)) : this.bottom;
       return [[Math.min(from, to - 3), to]];
     }
-    const step = (this.bottom - this.top) / Math.max(1, axis.options.length);
-    return brush.options
-      .map((o) => axis.options.indexOf(o))
-      .filter((i) => i >= 0)
-      .map((i) => [this.bottom - (i + 1) * step + 2, this.bottom - i * step - 2]);
+    return optionMarks(axis, brush.options, [this.top, this.bottom]);
   }
 
   private down(event: PointerEvent): void {
@@ -248,15 +247,4 @@ export class ParallelChart extends Chart {
     const axis = this.at.findIndex((a) => Math.abs(a - x) < NEAR);
     for (const name of axis < 0 ? [...this.brushes.keys()] : [this.axes[axis]!.name]) this.options.onBrush(name, null);
   }
-}
-
-function ordered(a: number, b: number): [number, number] {
-  return a < b ? [a, b] : [b, a];
-}
-
-function shorten(c: Context, text: string, room: number): string {
-  if (c.measureText(text).width <= room) return text;
-  let n = text.length;
-  while (n > 3 && c.measureText(`${text.slice(0, n)}…`).width > room) n--;
-  return `${text.slice(0, n)}…`;
 }

@@ -3,7 +3,7 @@
 import type { Hparam } from "../data/trials.ts";
 import { num } from "../format.ts";
 import { extent, quantile, type Scale, scale, ticks, wantsLog } from "../scales.ts";
-import { jitter } from "./base.ts";
+import { type Context, jitter } from "./base.ts";
 
 export interface ParallelData {
   readonly ids: readonly number[];
@@ -92,4 +92,25 @@ export function optionsBetween(axis: Axis, from: number, to: number, [top, botto
     const middle = bottom - (i + 0.5) * step;
     return Math.abs(middle - (from + to) / 2) <= (to - from) / 2 + step / 2 - 2;
   });
+}
+
+/** The stretches of an axis that options stand for. */
+export function optionMarks(axis: Axis, options: readonly string[], [top, bottom]: Span): [number, number][] {
+  const step = (bottom - top) / Math.max(1, axis.options.length);
+  return options
+    .map((o) => axis.options.indexOf(o))
+    .filter((i) => i >= 0)
+    .map((i) => [bottom - (i + 1) * step + 2, bottom - i * step - 2]);
+}
+
+export function ordered(a: number, b: number): [number, number] {
+  return a < b ? [a, b] : [b, a];
+}
+
+/** Text that fits, cut where it does not. */
+export function shorten(c: Context, text: string, room: number): string {
+  if (c.measureText(text).width <= room) return text;
+  let n = text.length;
+  while (n > 3 && c.measureText(`${text.slice(0, n)}…`).width > room) n--;
+  return `${text.slice(0, n)}…`;
 }

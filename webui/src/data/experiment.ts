@@ -25,6 +25,8 @@ export class ExperimentData implements Subscriber {
   readonly rate: Signal<number | null> = signal(null);
   readonly onPoints = new Set<(points: Point[]) => void>();
 
+  private curvesWanted = false;
+  private described: Promise<Experiment> | null = null;
   private loading = false;
   private again = false;
   private seq = -1;
@@ -48,16 +50,11 @@ export class ExperimentData implements Subscriber {
     }
     this.loading = true;
     const { id } = this;
-    const info = experiments.get(id);
+    this.described = experiments.get(id);
     await Promise.all([
-      settle(this.info, info),
+      settle(this.info, this.described),
       settle(this.trials, experiments.trials(id).then(fromSnapshot)),
-      settle(
-        this.curves,
-        Promise.all([experiments.curves(id), info]).then(([{ bytes, sampling }, e]) =>
-          decodeCurves(bytes, e.smallerIsBetter, sampling),
-        ),
-      ),
+      this.curvesWanted ? this.loadCurves() : undefined,
     ]);
     this.loading = false;
     if (this.info.value.state === "ready") this.seq = this.info.value.value.seq;
@@ -67,6 +64,20 @@ export class ExperimentData implements Subscriber {
       this.again = false;
       await this.load();
     }
+  }
+
+  /** Fetches the curves, which only some views show, and from then on with all the rest. */
+  wantCurves(): void {
+    if (this.curvesWanted) return;
+    this.curvesWanted = true;
+    void this.loadCurves();
+  }
+
+  private async loadCurves(): Promise<void> {
+    const described = this.described ?? experiments.get(this.id);
+    const both = Promise.all([experiments.curves(this.id), described]);
+    const decoded = both.then(([{ bytes, sampling }, e]) => decodeCurves(bytes, e.smallerIsBetter, sampling));
+    await settle(this.curves, decoded);
   }
 
   /** A socket was opened: fetch anew what has changed since the snapshots. */
@@ -81,7 +92,10 @@ export class ExperimentData implements Subscriber {
   }
 
   message(message: Message): void {
-    if (this.loading) this.waiting.push(message);
+    if (message.removed) {
+      const error = new ApiError(404, `to show experiment ${this.id}`, "It was deleted.");
+      this.info.value = { state: "failed", error };
+    } else if (this.loading) this.waiting.push(message);
     else this.apply(message);
   }
 

@@ -58,6 +58,13 @@ export class ExperimentListData implements Subscriber {
   message(message: Message): void {
     if (this.loading) this.waiting.push(...(message.experiments ?? []));
     else this.merge(message.experiments ?? []);
+    if (Array.isArray(message.removed) && message.removed.length) this.remove(new Set(message.removed));
+  }
+
+  private remove(gone: ReadonlySet<number>): void {
+    if (this.rows.value.state !== "ready") return;
+    this.rows.value = { state: "ready", value: this.rows.value.value.filter((r) => !gone.has(r.id)) };
+    this.version.value++;
   }
 
   private merge(news: readonly ExperimentRow[]): void {

@@ -144,6 +144,8 @@ export interface Message {
   trials?: ({ columns?: WireColumns; hparams?: WireHparam[]; count?: number } & Partial<WireColumns>) | null;
   points?: Point[];
   decisions?: Decision[];
+  /** Ids of experiments that were deleted; true on the topic of one. */
+  removed?: number[] | true;
   from?: number;
   lines?: { id: number | string; time: number | string | null; level: string; text: string }[];
 }

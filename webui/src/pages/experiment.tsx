@@ -41,6 +41,9 @@ export interface TabProps {
 
 export function ExperimentPage({ id, tab }: { id: number; tab: string }) {
   const data = experimentData(id);
+  useEffect(() => {
+    if (["overview", "compare"].includes(tab)) data.wantCurves();
+  }, [data, tab]);
   useEffect(() => data.follow(stream), [data]);
   const info = data.info.value;
   const keys: Record<string, () => void> = { Escape: () => setQuery({ q: null }) };

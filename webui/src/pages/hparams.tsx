@@ -11,8 +11,8 @@ import { go, query, setQuery } from "../router.ts";
 import { ChartHost } from "../ui/chart.tsx";
 import { Card, Empty, FilterBox, Load, Skeleton } from "../ui/parts.tsx";
 import type { TabProps } from "./experiment.tsx";
-import { useCalmly } from "./overview.tsx";
 import { trialColumns, useFilter } from "./trialTable.tsx";
+import { useCalmly } from "./useCalmly.ts";
 
 const NO_RUNGS: readonly number[] = [];
 

@@ -1,25 +1,25 @@
 /** One trial: its metrics, hyperparameters, log, checkpoints, and all that was decided about it. */
 
-import { useEffect, useMemo, useRef } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { experimentData, stream } from "../app.ts";
-import { LinesChart, type Series } from "../charts/lines.ts";
 import { ScatterChart } from "../charts/scatter.ts";
 import { experiments, trials } from "../data/api.ts";
 import type { ExperimentData } from "../data/experiment.ts";
 import { varying } from "../data/trials.ts";
-import type { Experiment, TrialMetrics } from "../data/types.ts";
+import type { Experiment } from "../data/types.ts";
 import { clock, duration, num, value } from "../format.ts";
 import { useKeys } from "../keys.ts";
-import { go, query, setQuery } from "../router.ts";
+import { go } from "../router.ts";
 import { MEANING } from "../status.ts";
 import { askToKillTrial } from "../ui/actions.tsx";
 import { ChartHost } from "../ui/chart.tsx";
-import { Card, Empty, Failure, Load, Segments, Skeleton, StatusMark, useTitle } from "../ui/parts.tsx";
+import { Card, Failure, Load, Skeleton, StatusMark, useTitle } from "../ui/parts.tsx";
 import { PageHead } from "../ui/shell.tsx";
 import { CheckpointTable } from "./checkpoints.tsx";
 import { LogCard } from "./logs.tsx";
-import { useCalmly } from "./overview.tsx";
 import { DecisionText } from "./searcher.tsx";
+import { Metrics, type PartProps, rowOf } from "./trialMetrics.tsx";
+import { useCalmly } from "./useCalmly.ts";
 import { useFetched } from "./useFetched.ts";
 
 const TABS = [
@@ -73,13 +73,6 @@ function Body({ tab, id, data, info }: { tab: string; id: number; data: Experime
   if (tab === "checkpoints") return <Checkpoints id={id} info={info} />;
   if (tab === "history") return <History id={id} data={data} info={info} />;
   return <Metrics id={id} data={data} info={info} />;
-}
-
-function rowOf(data: ExperimentData, id: number) {
-  const loaded = data.trials.value;
-  void data.version.value;
-  const row = loaded.state === "ready" ? loaded.value.row.get(id) : undefined;
-  return loaded.state === "ready" && row !== undefined ? { table: loaded.value, row } : null;
 }
 
 function Head({ data, id }: { data: ExperimentData; id: number }) {
@@ -140,102 +133,6 @@ function Kpi({ name, value: shown }: { name: string; value: string }) {
       <b>{shown}</b>
     </div>
   );
-}
-
-interface PartProps {
-  id: number;
-  data: ExperimentData;
-  info: Experiment;
-}
-
-function Metrics({ id, data, info }: PartProps) {
-  const found = rowOf(data, id);
-  const units = found ? found.table.units[found.row]! : 0;
-  const calm = useCalmly(Math.round(units * 1000), 2000);
-  const [loaded, again] = useFetched(() => trials.metrics(id), [id, calm]);
-  return (
-    <Load of={loaded} again={again} skeleton={<Skeleton rows={2} height={240} />}>
-      {({ groups }) => <MetricCharts metrics={groups} info={info} />}
-    </Load>
-  );
-}
-
-function MetricCharts({ metrics, info }: { metrics: TrialMetrics; info: Experiment }) {
-  const charts = useRef(new Set<LinesChart>());
-  const panels = useMemo(() => panelsOf(metrics, info.metric), [metrics]);
-  const yKind = query.value.get("y") === "log" ? "log" : "lin";
-  useKeys({ l: () => setQuery({ y: yKind === "log" ? null : "log" }) });
-  if (!panels.length) {
-    return (
-      <Card>
-        <Empty title="No metrics yet">
-          <p>They appear with the first report of the trial.</p>
-        </Empty>
-      </Card>
-    );
-  }
-  return (
-    <Card
-      title="Metrics"
-      note={`by ${info.unit || "units"}`}
-      tools={
-        <Segments
-          label="y"
-          value={yKind}
-          options={[
-            ["lin", "lin"],
-            ["log", "log"],
-          ]}
-          pick={(y) => setQuery({ y: y === "lin" ? null : y })}
-        />
-      }
-    >
-      <div class={`panels n${Math.min(3, panels.length)}`}>
-        {panels.map((p) => (
-          <figure key={p.name}>
-            <figcaption title={p.name}>
-              {p.name}
-              {p.series.map((s) => (
-                <span key={s.name} class={`key hue-${s.hue}`}>
-                  {s.name}
-                </span>
-              ))}
-            </figcaption>
-            <ChartHost
-              name={`metric-${p.name}`}
-              class="lines"
-              label={`${p.name} by ${info.unit || "units"}`}
-              make={(host) => new LinesChart(host, { unit: info.unit, xKind: "lin", yKind })}
-              attach={(chart) => {
-                charts.current.add(chart);
-                chart.onLook = (x) => {
-                  for (const other of charts.current) if (other !== chart) other.mark(x);
-                };
-                return () => charts.current.delete(chart);
-              }}
-              update={(chart) => chart.set(p.series, { yKind, unit: info.unit })}
-              inputs={[p, yKind]}
-            />
-          </figure>
-        ))}
-      </div>
-    </Card>
-  );
-}
-
-/** One panel for each metric; training and validation of the same name share one. The searcher's metric is first. */
-function panelsOf(metrics: TrialMetrics, first: string): { name: string; series: Series[] }[] {
-  const names = new Map<string, Series[]>();
-  Object.entries(metrics).forEach(([group, { units, metrics: byName }]) => {
-    const hue = { validation: 0, training: 1 }[group] ?? 2;
-    for (const [name, y] of Object.entries(byName)) {
-      names.set(name, [...(names.get(name) ?? []), { name: group, x: units, y, hue }]);
-    }
-  });
-  const order = (name: string) => (name === first ? "" : name);
-  return [...names]
-    .map(([name, series]) => ({ name, series }))
-    .sort((a, b) => order(a.name).localeCompare(order(b.name)));
 }
 
 function Hparams({ id, data, info }: PartProps) {
@@ -306,6 +203,32 @@ function Checkpoints({ id, info }: { id: number; info: Experiment }) {
   );
 }
 
+/** Its story; what it reported again and again is left out unless it is asked for. */
+function Story({ sentences }: { sentences: readonly string[] }) {
+  const [all, setAll] = useState(false);
+  const shown = all
+    ? sentences
+    : sentences.filter((s) => !/ reported (progress|(training|validation) metrics)/.test(s));
+  return (
+    <Card
+      title="Story"
+      note="what was asked of it, and what it did"
+      tools={
+        <label class="check">
+          <input type="checkbox" checked={all} onChange={() => setAll(!all)} /> reports too
+        </label>
+      }
+    >
+      <ol class="story">
+        {shown.map((s) => (
+          <li key={s}>{s}</li>
+        ))}
+      </ol>
+      {!sentences.length && <p class="note">Nothing to tell yet.</p>}
+    </Card>
+  );
+}
+
 function History({ id, data, info }: PartProps) {
   const found = rowOf(data, id);
   const turn = found ? found.table.status[found.row] + String(found.table.restarts[found.row]) : "";
@@ -342,14 +265,7 @@ function History({ id, data, info }: PartProps) {
             </ol>
             {!decisions.length && <p class="note">None yet.</p>}
           </Card>
-          <Card title="Story" note="what was asked of it, and what it did">
-            <ol class="story">
-              {story.map((s, i) => (
-                <li key={i}>{s}</li>
-              ))}
-            </ol>
-            {!story.length && <p class="note">Nothing to tell yet.</p>}
-          </Card>
+          <Story sentences={story} />
         </div>
       )}
     </Load>

@@ -6,8 +6,8 @@ import { query, setQuery } from "../router.ts";
 import { arrange, readSort } from "../ui/arrange.ts";
 import { Card, FilterBox, Load, Skeleton } from "../ui/parts.tsx";
 import type { TabProps } from "./experiment.tsx";
-import { useCalmly } from "./overview.tsx";
 import { type TrialColumn, TrialTableView, trialColumns, useFilter } from "./trialTable.tsx";
+import { useCalmly } from "./useCalmly.ts";
 import { rungLengths, useRungs } from "./useRungs.ts";
 
 export function TrialsTab({ data, info }: TabProps) {
