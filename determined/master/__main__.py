@@ -35,7 +35,12 @@ def main(argv: list[str] | None = None) -> int:
         metavar="NAME",
         help="another name by which it may be called; repeatable",
     )
-    parser.add_argument("--tls", choices=("self-signed",), help="serve TLS with a certificate that it makes and keeps")
+    parser.add_argument(
+        "--tls",
+        choices=("self-signed",),
+        metavar="KIND",
+        help="self-signed: serve TLS with a certificate that it makes",
+    )
     parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="serve TLS with this certificate (PEM)")
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="its key (PEM), if not in the same file")
     parser.add_argument(

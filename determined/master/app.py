@@ -27,9 +27,8 @@ from determined.launchers.protocol import Launcher, SlotKind
 from determined.master.api.app import create_app
 from determined.master.api.identity import Identity as ApiIdentity
 from determined.master.api.log_ring import LogRing
-from determined.master.api.security import LOOPBACK
 from determined.master.api.serving import server_config
-from determined.master.listening import bind, check_exposure
+from determined.master.listening import ANY_ADDRESS, bind, check_exposure, is_loopback
 from determined.master.local_login import write_local_login
 from determined.master.reach import Reach, arrange
 from determined.master.service.auth import Auth
@@ -143,8 +142,11 @@ class _Server(uvicorn.Server):
         connection for later does not look at it.
         """
         for connection in list(self.server_state.connections):
-            cycle, transport = getattr(connection, "cycle", None), getattr(connection, "transport", None)
-            if not self.config.is_ssl or transport is None or transport.get_write_buffer_size():
+            # WebSockets have none, and say goodbye by themselves.
+            if not self.config.is_ssl or not hasattr(connection, "cycle"):
+                continue
+            cycle, transport = connection.cycle, getattr(connection, "transport", None)
+            if transport is None or transport.get_write_buffer_size():
                 continue
             if cycle is None or cycle.response_complete:
                 transport.abort()
@@ -210,10 +212,10 @@ def _launcher(options: Options, cluster_id: str) -> Launcher:
     if options.ray is None:
         return LocalLauncher(options.data, options.slots)
     slots = DEFAULT_SLOTS if options.slots is None else options.slots
-    if options.host in LOOPBACK and options.url is None:
+    if options.url is None and (is_loopback(options.host) or options.host in ANY_ADDRESS):
         log.warning(
             "nodes of the Ray cluster on other machines cannot reach this master on %s; start it with "
-            "--host 0.0.0.0 --url http://THIS-MACHINE:PORT, unless all nodes are here",
+            "--host 0.0.0.0 --tls self-signed --url https://THIS-MACHINE:PORT, unless all nodes are here",
             options.host,
         )
     return RayLauncher(RayOptions(options.ray, options.ray_slot, slots), cluster_id, options.data / "ray")

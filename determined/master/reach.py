@@ -78,7 +78,8 @@ def arrange(
     is_tls = certificate is not None
     own = own_url(host, port, is_tls)
     public = own if url is None else url.rstrip("/")
-    needs_name = certificate is not None and url is None and not certificate.is_for(_host(own))
+    is_direct = public.startswith("https:") and urlsplit(public).port == port and url_cert is None
+    needs_name = certificate is not None and is_direct and not certificate.is_for(_host(public))
     certificate_file = None if certificate is None else publish(data, "certificate.pem", certificate.pem)
     return Reach(
         own=own,

@@ -81,7 +81,7 @@ def test_requests_for_other_names_are_refused(host: str) -> None:
 
 
 def test_a_master_on_every_address_takes_numbers_and_names_that_were_given() -> None:
-    hosts = allowed_hosts("0.0.0.0", ["https://gpu-box:8443"])
+    hosts = allowed_hosts("0.0.0.0", urls=["https://gpu-box:8443"])
     assert all(hosts.allows(h) for h in ("10.0.0.1:8080", "GPU-BOX:8080", "localhost", "[fe80::1]:80"))
     assert not hosts.allows("evil.example")
     assert not allowed_hosts("127.0.0.1").allows("10.0.0.1")

@@ -177,6 +177,7 @@ def test_processes_of_a_machine_share_a_download(tmp_path: Path, size: int, mach
 
 OBJECTS = """
 import fsspec
+from determined.common.objects.place import Place
 from determined.core import _remote_storage
 class Objects(fsspec.get_filesystem_class("file")):
     protocol = "objects"
@@ -184,7 +185,7 @@ class Objects(fsspec.get_filesystem_class("file")):
     def __init__(self, **options):
         super().__init__(auto_mkdir=True)
 fsspec.register_implementation("objects", Objects)
-context.checkpoint._storage = _remote_storage.RemoteStorage("objects", os.environ["STORAGE"])
+context.checkpoint._storage = _remote_storage.RemoteStorage(Place("objects", os.environ["STORAGE"]))
 """
 
 

@@ -85,7 +85,7 @@ def test_a_cookie_changes_nothing_without_the_masters_own_origin(headers: dict[s
 
 
 def test_the_origin_of_a_proxy_in_front_is_our_own() -> None:
-    assert allowed_hosts("127.0.0.1", ["https://Det.example.org/"]).origins == {"https://det.example.org"}
+    assert allowed_hosts("127.0.0.1", urls=["https://Det.example.org/"]).origins == {"https://det.example.org"}
 
 
 @served

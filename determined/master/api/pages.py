@@ -57,7 +57,7 @@ class Pages:
         """
         if path.startswith(ASSETS):
             return self._asset(path, headers)
-        if path.split("/", 2)[1] not in PAGES:
+        if path[1:].partition("/")[0] not in PAGES:
             return None
         return self._send("index.html", headers) or Whole(NOT_BUILT, b"text/plain; charset=utf-8", _HEADERS, 503)
 

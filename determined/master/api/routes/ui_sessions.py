@@ -60,8 +60,10 @@ async def use_link(call: Call) -> Handled:
 
 
 def _cookie(call: Call, token: str, age_s: float = TOKEN_LIFETIME_S) -> tuple[bytes, bytes]:
-    is_safe = call.header(b"origin").startswith("https://") or any(
-        origin.startswith("https://") for origin in call.api.identity.hosts.origins
+    is_safe = (
+        call.is_encrypted()
+        or call.header(b"origin").startswith("https://")
+        or f"https://{call.header(b'host').lower()}" in call.api.identity.hosts.origins
     )
     secure = "; Secure" if is_safe else ""
     value = f"{call.session_cookie}={token}; HttpOnly; SameSite=Strict; Path=/; Max-Age={age_s:.0f}{secure}"
