@@ -1,28 +1,14 @@
 from __future__ import annotations
 
+import bisect
 import json
 import math
 import random
 
 import pytest
 
+from determined.methods import rungs
 from determined.methods.rungs import Rung, plain
-
-
-class Counted(float):
-    """A float that counts how often it is compared."""
-
-    comparisons = 0
-
-    def __lt__(self, other: object) -> bool:
-        Counted.comparisons += 1
-        return float(self) < float(other)  # type: ignore[arg-type]
-
-    def __eq__(self, other: object) -> bool:
-        Counted.comparisons += 1
-        return float(self) == float(other)  # type: ignore[arg-type]
-
-    __hash__ = float.__hash__
 
 
 def filled(*losses: float, ahead: bool = False) -> Rung:
@@ -71,20 +57,34 @@ def test_every_float_survives_json(number: float) -> None:
     assert repr(back) == repr(number)
 
 
-def comparisons_of_the_last(results: int) -> float:
+@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("values", [3, 10_000])
+def test_a_rung_of_many_runs_ranks_as_one_sorted_list(
+    values: int, ahead: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rungs, "MOST_IN_A_RUN", 8)
+    rng, rung, model = random.Random(values), Rung(4), list[tuple[float, int, int]]()
+    for trial in range(600):
+        loss = rng.randrange(values) / 7
+        key = (loss, -trial if ahead else trial, trial)
+        bisect.insort(model, key)
+        assert rung.add(trial, loss, ahead_of_equals=ahead) == model.index(key)
+        if trial % 3 == 0:
+            gone = model.pop(rng.randrange(len(model)))[2]
+            rung.remove(gone)
+    assert order(rung) == [key[2] for key in model]
+    asked = {key[2] for key in model}
+    for some in (asked, set(sorted(asked)[:3])):
+        assert rung.ranks(some) == [(index, key[2]) for index, key in enumerate(model) if key[2] in some]
+    with pytest.raises(IndexError):
+        rung.at(len(model))
+
+
+def test_no_run_grows_beyond_its_bound_so_that_a_result_moves_no_more_than_that() -> None:
     rng, rung = random.Random(5), Rung(4)
-    for trial in range(results):
-        rung.add(trial, Counted(rng.random()))
-    Counted.comparisons = 0
-    for trial in range(results, results + 200):
-        rung.add(trial, Counted(rng.random()))
-        rung.index(trial)
-        rung.at(trial // 4)
-        rung.remove(trial - 100)
-    return Counted.comparisons / 200
-
-
-def test_the_cost_of_a_result_grows_with_the_logarithm_of_their_number() -> None:
-    few, many = comparisons_of_the_last(1_000), comparisons_of_the_last(16_000)
-    # Four more steps of each search by halves, of which there are five, with two comparisons each.
-    assert many - few < 5 * 2 * 5
+    for trial in range(20_000):
+        rung.add(trial, rng.random())
+    lengths = [len(run) for run in rung.runs()]
+    assert sum(lengths) == len(rung)
+    assert max(lengths) <= rungs.MOST_IN_A_RUN
+    assert len(lengths) <= 2 * len(rung) / rungs.MOST_IN_A_RUN + 1
