@@ -11,7 +11,7 @@ from itertools import chain
 
 _WALKED_WHILE_ONE_IS_FOUND = 20
 """How many results are walked over in the time that it takes to find the place of one."""
-MOST_IN_A_RUN = 4096
+MOST_IN_A_RUN = 2048
 
 
 class Rung:
@@ -24,7 +24,7 @@ class Rung:
         training: how many trials are under way to this rung.
         waiting: trials that have brought a result, were not promoted, and still may be.
 
-    Cost: O(log results) for each method with a trial or a rank, and besides a step in C for each 4,096 results and for
+    Cost: O(log results) for each method with a trial or a rank, and besides a step in C for each 2,048 results and for
     each result that equals this one; O(1) for the length of it.
     """
 
