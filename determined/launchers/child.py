@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
+import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
-from determined.launchers import tree
+from determined.launchers import paths, tree
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
@@ -15,24 +19,54 @@ NO_NAMESPACE = 125
 _RESET = ("SIGINT", "SIGQUIT", "SIGHUP", "SIGTERM", "SIGCHLD", "SIGPIPE", "SIGXFSZ")
 
 
-def spawn(spec: Mapping[str, Any], out_fd: int, err_fd: int, lock_fd: int) -> tuple[int, tuple[int, str] | None]:
-    """Fork and execute the program of a spec in a session of its own; returns when that has worked or failed.
+class Child:
+    """A process that has been forked and waits to be told which run's program it becomes.
 
-    Args:
-        spec: ``argv``, ``env``, ``cwd``, ``binds`` (of the file system; mostly none) and ``leash`` (mostly none).
-        lock_fd: inherited by the program on purpose.
-
-    Returns:
-        The child's pid, and None or (exit code, what went wrong).
+    Attributes:
+        pid: its pid; it is a child of the process that made this.
+        out, err: its output can be read here.
     """
-    told, tell = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        _become(spec, (out_fd, err_fd), lock_fd, tell)
-    os.close(tell)
-    with os.fdopen(told, "r", encoding="utf-8") as file:
-        code, _, message = file.read().partition(" ")
-    return pid, (int(code), message) if code else None
+
+    def __init__(self) -> None:
+        """Fork. It ends by itself if this process dies before `go`."""
+        self.out, out = os.pipe()
+        self.err, err = os.pipe()
+        self._told, tell = os.pipe()
+        self._ours, theirs = socket.socketpair()
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._ours.close()
+            _wait(theirs, (out, err), tell)
+        theirs.close()
+        for descriptor in (out, err, tell):
+            os.close(descriptor)
+
+    def go(self, folder: Path, lock_fd: int) -> tuple[int, str] | None:
+        """Have it execute the program of a run in a session of its own; returns when that has worked or failed.
+
+        Args:
+            folder: of the run. Its spec has ``argv``, ``env``, ``cwd``, ``binds`` (of the file system; mostly none)
+                and ``leash`` (mostly none).
+            lock_fd: inherited by the program on purpose.
+
+        Returns:
+            None, or (exit code, what went wrong).
+        """
+        with self._ours:
+            socket.send_fds(self._ours, [os.fsencode(folder)], [lock_fd])
+        with os.fdopen(self._told, "r", encoding="utf-8") as file:
+            code, _, message = file.read().partition(" ")
+        return (int(code), message) if code else None
+
+
+def _wait(commands: socket.socket, outputs: tuple[int, int], tell: int) -> NoReturn:
+    """Become the program of the run that is named, or end with the process that could name one."""
+    with contextlib.suppress(OSError), commands:
+        folder, descriptors, _, _ = socket.recv_fds(commands, 1 << 16, 1)
+        if descriptors:
+            spec = json.loads(Path(os.fsdecode(folder), paths.SPEC).read_bytes())
+            _become(spec, outputs, descriptors[0], tell)
+    os._exit(NOT_FOUND)
 
 
 def _become(spec: Mapping[str, Any], outputs: tuple[int, int], lock_fd: int, tell: int) -> NoReturn:

@@ -8,11 +8,12 @@ library only.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from determined.launchers import shim
@@ -46,10 +47,13 @@ def main(socket_fd: int, modules: Sequence[str] | None = None) -> None:
     os.chdir("/")
     gc.collect()
     gc.freeze()
+    waiting: socket.socket | None = None
     with socket.socket(fileno=socket_fd) as master:
         while request := _receive(master):
-            started = _fork(master, *request)
+            started = _start(master, *request, waiting)
             master.sendall(b"+" if started else b"-")
+            if modules is not None:
+                waiting = _fork_ahead(master)
 
 
 def _receive(master: socket.socket) -> tuple[Path, int] | None:
@@ -64,16 +68,46 @@ def _receive(master: socket.socket) -> tuple[Path, int] | None:
     return Path(os.fsdecode(text[:-1])), locks[0]
 
 
-def _fork(master: socket.socket, folder: Path, lock_fd: int) -> bool:
+def _start(master: socket.socket, folder: Path, lock_fd: int, waiting: socket.socket | None) -> bool:
     ready, ready_end = os.pipe()
-    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
-    if os.fork() == 0:
-        master.close()
-        os.close(ready)
-        shim.main(folder, lock_fd, ready_end)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
+    if waiting is None or not _ask(waiting, folder, lock_fd, ready_end):
+        with _forking() as is_child:
+            if is_child:
+                master.close()
+                os.close(ready)
+                shim.main(folder, lock_fd, ready_end)
     os.close(lock_fd)
     os.close(ready_end)
     started = os.read(ready, 1) == b"1"
     os.close(ready)
     return started
+
+
+def _fork_ahead(master: socket.socket) -> socket.socket:
+    """A shim that waits for the next run: to fork a large process, and that one once more, takes a run's time else."""
+    ours, theirs = socket.socketpair()
+    with _forking() as is_child:
+        if is_child:
+            master.close()
+            ours.close()
+            shim.stand_by(theirs)
+    theirs.close()
+    return ours
+
+
+def _ask(waiting: socket.socket, folder: Path, lock_fd: int, ready_end: int) -> bool:
+    """Give a run to a waiting shim; False when somebody has killed it."""
+    with waiting:
+        try:
+            socket.send_fds(waiting, [os.fsencode(folder)], [lock_fd, ready_end])
+        except OSError:
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def _forking() -> Iterator[bool]:
+    """Fork with signals held back, in the child for good; says whether this is the child, which must not return."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+    yield os.fork() == 0
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)

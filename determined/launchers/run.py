@@ -81,6 +81,8 @@ class Run:
             self._wake.clear()
             if self._watch is None and not self._gone:
                 self._look()
+            elif self._is_recorded():
+                self._on_gone()
             await self._tell_running()
             await self._tell_logs()
         end = await asyncio.to_thread(self._conclude)
@@ -108,6 +110,10 @@ class Run:
         elif not self._waits_for_lock:
             self._waits_for_lock = True
             call_when_free(lock, self._on_lock_free)
+
+    def _is_recorded(self) -> bool:
+        """Whether the shim has done everything, although it may still be there for some milliseconds."""
+        return self.folder.joinpath(paths.EXIT).exists() and not sweep.is_held(self.folder / paths.LOCK)
 
     def _on_gone(self) -> None:
         self._gone = True

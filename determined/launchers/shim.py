@@ -11,13 +11,14 @@ import json
 import os
 import select
 import signal
+import socket
 import time
 from pathlib import Path
 from typing import Any, NoReturn
 
 from determined import files
 from determined.launchers import leash, paths, tree
-from determined.launchers.child import spawn
+from determined.launchers.child import Child
 from determined.launchers.news import News
 from determined.launchers.spool import LineSplitter, Spool, format_line
 from determined.steps import step
@@ -25,6 +26,7 @@ from determined.steps import step
 RETRY_S = 1.0
 """Between attempts to write to a full disk."""
 _READ_BYTES = 1 << 16
+_NAME = "det-shim"
 _DRAIN_READS = 1024
 """More than a pipe can hold; a stranger that was handed the pipe must not keep us."""
 
@@ -37,11 +39,33 @@ def main(folder: Path, lock_fd: int, ready_fd: int) -> NoReturn:
         lock_fd: the run's lock, taken.
         ready_fd: gets a byte when the run is on record as started, and is closed in any case.
     """
+    os.setsid()
+    _run(folder, lock_fd, ready_fd, None)
+
+
+def stand_by(requests: socket.socket) -> NoReturn:
+    """Do the same for the run that is asked for on a socket, with a child that was forked before that.
+
+    Args:
+        requests: gives the folder, with the two descriptors attached; is closed if there will be no run.
+    """
+    os.setsid()
+    tree.become_reaper(_NAME)
+    child = Child()
+    folder, descriptors, _, _ = socket.recv_fds(requests, 1 << 16, 2)
+    if not descriptors:
+        # The child ends with us.
+        os._exit(0)
+    requests.close()
+    lock_fd, ready_fd = descriptors
+    _run(Path(os.fsdecode(folder)), lock_fd, ready_fd, child)
+
+
+def _run(folder: Path, lock_fd: int, ready_fd: int, child: Child | None) -> NoReturn:
     code = 0
     try:
-        os.setsid()
         if claim(folder):
-            Shim(folder, lock_fd).run(ready_fd)
+            Shim(folder, lock_fd).run(ready_fd, child)
     except BaseException:
         with contextlib.suppress(OSError):
             paths.write_new(folder / paths.SHIM_ERROR, _traceback(), "shim.error")
@@ -92,12 +116,17 @@ class Shim:
         self._told_to_stop = False
         self._kill_at: float | None = None
 
-    def run(self, ready_fd: int) -> None:
-        """Start, copy, clean up, record."""
-        tree.become_reaper("det-shim")
+    def run(self, ready_fd: int, waiting: Child | None = None) -> None:
+        """Start, copy, clean up, record.
+
+        Args:
+            waiting: what is to become the run's program; None: fork it.
+        """
+        if waiting is None:
+            tree.become_reaper(_NAME)
         self._wake_fd = self._listen_to_signals()
         self._leash_fd = self._take_leash()
-        child, failure = self._start_child()
+        child, failure = self._start_child(waiting)
         paths.write_atomic(self._folder / paths.SHIM, _identity(None if failure else child), "shim.start", sync=False)
         step("shim.ready.before")
         os.write(ready_fd, b"1")
@@ -113,6 +142,9 @@ class Shim:
             self._spool.append(format_line(time.time(), "e", failure[1].encode("utf-8", "replace")))
         code = failure[0] if failure else _exit_code(self._reaped[child])
         self._record(code, failure[1] if failure else "")
+        # All is done: nobody has to wait until a large process has given back its memory.
+        os.close(self._lock_fd)
+        self._news.announce()
 
     def _listen_to_signals(self) -> int:
         """A descriptor that becomes readable when we are told to stop or a child ends."""
@@ -141,18 +173,15 @@ class Shim:
             self._paused_poll.register(descriptor, 0)
         return descriptor
 
-    def _start_child(self) -> tuple[int, tuple[int, str] | None]:
-        out, out_end = os.pipe()
-        err, err_end = os.pipe()
+    def _start_child(self, waiting: Child | None) -> tuple[int, tuple[int, str] | None]:
         with files.action("shim.spawn"):
-            child, failure = spawn(self._spec, out_end, err_end, self._lock_fd)
-        for fd, mark in ((out, "o"), (err, "e")):
+            child = waiting or Child()
+            failure = child.go(self._folder, self._lock_fd)
+        for fd, mark in ((child.out, "o"), (child.err, "e")):
             os.set_blocking(fd, False)
             self._streams[fd] = (mark, LineSplitter())
             self._poll.register(fd, select.POLLIN)
-        os.close(out_end)
-        os.close(err_end)
-        return child, failure
+        return child.pid, failure
 
     def _make_start_durable(self) -> None:
         """After a power failure the run must not look as if it had never started. The run goes on meanwhile."""

@@ -31,6 +31,7 @@ _kept_modules: frozenset[str] = frozenset()
 _path_entries: tuple[str, ...] = ()
 _STANDARD = (0, 1, 2)
 _LAUNCH = "determined.exec.launch"
+_REHEARSAL = "determined.core._rehearsal"
 _SHOWN_FIRST = (RUN_FOLDER, "DET_ALLOCATION_ID", "DET_WORKDIR", "DET_EXPERIMENT_ID", "DET_TRIAL_ID", "DET_MASTER")
 ROOM = "_ROOM"
 """Variable of a template that is there to be written over."""
@@ -53,6 +54,8 @@ def load(modules: Sequence[str]) -> None:
     for name in modules:
         with contextlib.suppress(BaseException):
             _load(name)
+    if _REHEARSAL in sys.modules:
+        sys.modules[_REHEARSAL].rehearse()
     gc.collect()
     gc.freeze()
     _kept_modules = frozenset(sys.modules)
