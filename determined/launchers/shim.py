@@ -50,7 +50,7 @@ def stand_by(requests: socket.socket) -> NoReturn:
         requests: gives the folder, with the two descriptors attached; is closed if there will be no run.
     """
     os.setsid()
-    tree.become_reaper(_NAME)
+    tree.become_reaper("det-waiting")
     child = Child()
     folder, descriptors, _, _ = socket.recv_fds(requests, 1 << 16, 2)
     if not descriptors:
@@ -64,6 +64,8 @@ def stand_by(requests: socket.socket) -> NoReturn:
 def _run(folder: Path, lock_fd: int, ready_fd: int, child: Child | None) -> NoReturn:
     code = 0
     try:
+        # The child gets the lock from us by another way.
+        os.set_inheritable(lock_fd, False)
         if claim(folder):
             Shim(folder, lock_fd).run(ready_fd, child)
     except BaseException:
@@ -122,8 +124,7 @@ class Shim:
         Args:
             waiting: what is to become the run's program; None: fork it.
         """
-        if waiting is None:
-            tree.become_reaper(_NAME)
+        tree.become_reaper(_NAME)
         self._wake_fd = self._listen_to_signals()
         self._leash_fd = self._take_leash()
         child, failure = self._start_child(waiting)

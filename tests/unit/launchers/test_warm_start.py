@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import signal
@@ -13,7 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from determined.launchers.local import LocalLauncher
 from determined.launchers.protocol import LogLine, RunExit, RunSpec, Warm
+from determined.launchers.templates import template_of
 from determined.testing.launcher_contract import Gate, make_context, make_spec
 from determined.testing.local_machine import Machine
 
@@ -111,7 +114,8 @@ PROGRAMS: Mapping[str, tuple[tuple[str, ...], str]] = {
     ),
     "what the system shows": (
         ("train.py", "--lr", "0.1"),
-        "import os\nprint(open('/proc/self/cmdline').read().strip(chr(0)).split(chr(0))[1:])\n"
+        "import os\nprint(open('/proc/self/comm').read())\n"
+        "print(open('/proc/self/cmdline').read().strip(chr(0)).split(chr(0))[1:])\n"
         "shown = {e for e in open('/proc/self/environ').read().split(chr(0)) if e}\n"
         "print(sorted(shown ^ {f'{k}={v}' for k, v in os.environ.items()}))",
     ),
@@ -197,12 +201,14 @@ def told(machine: Machine, *specs: RunSpec) -> list[tuple[int | None, list[str],
 def test_a_program_behaves_as_in_an_interpreter_of_its_own(machine: Machine, tmp_path: Path, name: str) -> None:
     words, text = PROGRAMS[name]
     context = context_of(tmp_path, words, text)
-    cold, warm = told(
+    cold, warm, forked_ahead = told(
         machine,
         spec_of(words, context, is_warm=False, name="1.cold.1"),
         spec_of(words, context, is_warm=True, name="1.warm.1"),
+        spec_of(words, context, is_warm=True, name="1.next.1"),
     )
     assert warm == cold
+    assert forked_ahead == cold
 
 
 @pytest.mark.parametrize(("is_warm", "expected"), [(False, "cold"), (True, "warm")])
@@ -311,3 +317,64 @@ def test_a_run_outlives_its_template_and_the_launcher(machine: Machine, tmp_path
 
     end, lines = asyncio.run(scenario())
     assert (end.code, lines) == (0, ["on"])
+
+
+def test_the_next_run_finds_its_processes_forked_and_they_end_with_the_template(
+    machine: Machine, tmp_path: Path
+) -> None:
+    context = context_of(tmp_path, ("train.py",), "import os\nprint(os.getpid(), os.getppid())")
+
+    async def scenario() -> list[psutil.Process]:
+        async with machine.opened() as (launcher, listener):
+            await launcher.start(spec_of(("train.py",), context, is_warm=True))
+            await listener.exit_of("1.a.1")
+            first = await waiting(launcher)
+            await launcher.start(spec_of(("train.py",), context, is_warm=True, name="1.b.1"))
+            await listener.exit_of("1.b.1")
+            assert {str(process.pid) for process in first} == set(listener.texts("1.b.1")[0].split())
+            return await waiting(launcher)
+
+    # Nobody tells those that wait: they notice that their template is gone.
+    assert psutil.wait_procs(asyncio.run(scenario()), timeout=60)[1] == []
+
+
+def test_a_run_starts_although_what_waited_for_it_was_killed(machine: Machine, tmp_path: Path) -> None:
+    context = context_of(tmp_path, ("train.py",), "print('done')")
+
+    async def scenario() -> list[list[str]]:
+        async with machine.opened() as (launcher, listener):
+            for name in ("1.a.1", "1.b.1"):
+                await launcher.start(spec_of(("train.py",), context, is_warm=True, name=name))
+                assert (await listener.exit_of(name)).code == 0
+                shim, child = await waiting(launcher)
+                shim.kill()
+                assert psutil.wait_procs([child, shim], timeout=60)[1] == []
+            return [listener.texts(name) for name in ("1.a.1", "1.b.1")]
+
+    assert asyncio.run(scenario()) == [["done"], ["done"]]
+
+
+async def waiting(launcher: LocalLauncher) -> list[psutil.Process]:
+    """The shim that waits for a run of the one template, and its child."""
+    (template,) = launcher._warm_forkers.pids
+
+    def both() -> list[psutil.Process]:
+        while True:
+            for shim in psutil.Process(template).children():
+                with contextlib.suppress(psutil.Error):
+                    if shim.name() == "det-waiting" and (child := shim.children()):
+                        return [shim, *child]
+            os.sched_yield()
+
+    return await asyncio.wait_for(asyncio.to_thread(both), 60)
+
+
+@pytest.mark.parametrize("ports", [("C10D_PORT",), ("DTRAIN_SSH_PORT", "INTER_TRAIN_PROCESS_COMM_PORT_1")])
+def test_runs_in_different_slots_are_forked_from_the_same_template(tmp_path: Path, ports: tuple[str, ...]) -> None:
+    argv = (sys.executable, "train.py")
+    templates = {
+        template_of(argv, Warm(("train.py",), modules=()), {**os.environ, **dict.fromkeys(ports, number)}, tmp_path)
+        for number in ("12350", "12360")
+    }
+    assert len(templates) == 1
+    assert None not in templates
