@@ -13,10 +13,10 @@ import { ParallelCard } from "./parallelCard.tsx";
 import { better } from "./searcher.tsx";
 import { TrialTableView, trialColumns, useFilter } from "./trialTable.tsx";
 import { useCalmly } from "./useCalmly.ts";
-import { rungLengths, useRungs } from "./useRungs.ts";
+import { MOST_RESULTS, rungLengths, useRungs } from "./useRungs.ts";
 
 export function OverviewTab({ data, info }: TabProps) {
-  const rungs = useRungs(data, null);
+  const rungs = useRungs(data, null, MOST_RESULTS.small);
   const lengths = useMemo(() => rungLengths(rungs), [rungs]);
   const loaded = data.trials.value;
   const table = loaded.state === "ready" ? loaded.value : null;

@@ -7,8 +7,11 @@ import type { Rungs } from "../data/types.ts";
 
 const CALM_MS = 3000;
 
+/** Results of each rung that are fetched: a strip of dots cannot show more of them, and a small one fewer. */
+export const MOST_RESULTS = { ladder: 2000, small: 400, lengths: 0 } as const;
+
 /** null until known; the rungs at the last event when none is named. */
-export function useRungs(data: ExperimentData, event: number | null): Rungs | null {
+export function useRungs(data: ExperimentData, event: number | null, most: number): Rungs | null {
   const [rungs, set] = useState<Rungs | null>(null);
   const wanted = useRef(0);
   const last = useRef(0);
@@ -20,7 +23,7 @@ export function useRungs(data: ExperimentData, event: number | null): Rungs | nu
       timer.current = undefined;
       last.current = performance.now();
       try {
-        const found = await experiments.rungs(data.id, event ?? undefined);
+        const found = await experiments.rungs(data.id, most, event ?? undefined);
         if (mine === wanted.current) set(found);
       } catch {
         // The card keeps what it had; without any it is not shown.
@@ -40,7 +43,7 @@ export function useRungs(data: ExperimentData, event: number | null): Rungs | nu
       async () => {
         timer.current = undefined;
         last.current = performance.now();
-        const found = await experiments.rungs(data.id).catch(() => null);
+        const found = await experiments.rungs(data.id, most).catch(() => null);
         if (found && mine === wanted.current) set(found);
       },
       Math.max(0, last.current + CALM_MS - performance.now()),
