@@ -17,7 +17,10 @@ export function useRungs(data: ExperimentData, event: number | null, most: numbe
   const last = useRef(0);
   const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   const newest = event === null ? (data.decisions.value[0]?.event ?? 0) : event;
+  // A master that has not told the rungs yet reads the whole search for them; the table and the curves go before.
+  const waits = data.trials.value.state === "loading";
   useEffect(() => {
+    if (waits) return;
     const mine = ++wanted.current;
     const fetchThem = async () => {
       timer.current = undefined;
@@ -35,9 +38,9 @@ export function useRungs(data: ExperimentData, event: number | null, most: numbe
       clearTimeout(timer.current);
       timer.current = undefined;
     };
-  }, [data, event]);
+  }, [data, event, waits]);
   useEffect(() => {
-    if (event !== null || !newest || timer.current) return;
+    if (event !== null || !newest || timer.current || waits) return;
     const mine = wanted.current;
     timer.current = setTimeout(
       async () => {
