@@ -18,7 +18,7 @@ export function TrialsTab({ data, info }: TabProps) {
   const calm = useCalmly(data.version.value, 2000);
   const all = useMemo(
     () => (table ? trialColumns(table, info, lengths, true) : []),
-    [table, table?.id.length, table?.hparams.length, lengths, info.metric, info.unit],
+    [table, calm, table?.hparams.length, lengths, info.metric, info.unit],
   );
   const usual = useMemo(
     () =>
