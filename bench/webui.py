@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 from playwright.sync_api import Browser
 
 from bench.reports import cost_when_idle
@@ -62,8 +63,11 @@ TARGETS: Mapping[int, Mapping[str, float]] = {
 WORDS = {
     "first_paint_ms": "first page after the start of the master: curves, axes and table painted, ms",
     "first_rungs_ms": "the same, rungs",
+    "first_master_cpu_ms": "the same, work of the master, ms of CPU",
     "paint_ms": "cold browser, later: curves, axes and table painted, ms",
     "rungs_ms": "the same, rungs",
+    "page_cpu_ms": "the same, work of the page's main thread, ms of CPU",
+    "master_cpu_ms": "the same, work of the master, ms of CPU",
     "transfer_kb": "transferred by a cold browser, kB",
     "heap_mb": "JavaScript heap after collection, MB",
     "sort_ms": "sort by a column, ms",
@@ -72,6 +76,8 @@ WORDS = {
     "live_p95_ms": "report to pixels, p95, ms",
     "busy_p50_ms": "the same while 63 others report twice a second, p50, ms",
     "busy_p95_ms": "the same, p95, ms",
+    "busy_page_cpu": "the same, the page's main thread, % of a core",
+    "busy_master_cpu": "the same, the master, % of a core",
     "tabs_mb": "master: ten tabs more, MB",
     "tabs_cpu": "master: ten tabs that nothing happens on, % of a core",
     "page_mb": "master: first page, MB",
@@ -92,6 +98,11 @@ class Visit:
         """Resident memory of the master."""
         return cost_when_idle(self.master, 0.001)[0]
 
+    def master_cpu_ms(self) -> float:
+        """What the master has worked so far."""
+        times = psutil.Process(self.master.pid).cpu_times()
+        return 1000 * (times.user + times.system)
+
     def opened(self) -> tuple[Probe, float, float]:
         """A new browser's page, when its data was painted, and when its rungs were, in ms."""
         probe = Probe(new_context(self.of, self.master, self.session))
@@ -101,21 +112,27 @@ class Visit:
     def open_first(self) -> None:
         """The page that the master has to read everything for."""
         self.figures["master_mb"] = self.memory_mb()
+        before = self.master_cpu_ms()
         probe, painted, rungs = self.opened()
         self.figures |= {"first_paint_ms": painted, "first_rungs_ms": rungs}
+        self.figures["first_master_cpu_ms"] = self.master_cpu_ms() - before
         self.figures["page_mb"] = self.memory_mb() - self.figures["master_mb"]
         probe.page.context.close()
 
     def open_cold(self) -> None:
         """Pages of new browsers; what is clicked on in the last."""
-        painted, rungs = [], []
+        painted, rungs, worked = [], [], []
+        before = self.master_cpu_ms()
         for visit in range(VISITS):
             probe, data, ladder = self.opened()
+            worked.append(probe.cpu_ms())
             painted.append(data)
             rungs.append(ladder)
             if visit < VISITS - 1:
                 probe.page.context.close()
+        self.figures["master_cpu_ms"] = (self.master_cpu_ms() - before) / VISITS
         self.figures |= {"paint_ms": statistics.median(painted), "rungs_ms": statistics.median(rungs)}
+        self.figures["page_cpu_ms"] = statistics.median(worked)
         self.figures["transfer_kb"] = probe.transferred / 1000
         self.figures["heap_mb"] = probe.heap_mb()
         self.figures["sort_ms"] = statistics.median(probe.sort(column) for column in COLUMNS)
@@ -132,7 +149,11 @@ class Visit:
         alone = live(probe, reporters[0], ALONE, 0.400)
         with chatter(reporters[1:], EVERY_S):
             time.sleep(2)
+            before, began = (self.master_cpu_ms(), probe.cpu_ms()), time.time()
             among = live(probe, reporters[0], AMONG, 0.300)
+            span = time.time() - began
+            self.figures["busy_master_cpu"] = (self.master_cpu_ms() - before[0]) / span / 10
+            self.figures["busy_page_cpu"] = (probe.cpu_ms() - before[1]) / span / 10
         for name, took in (("live", alone), ("busy", among)):
             self.figures |= {f"{name}_p50_ms": percentile(took, 0.5), f"{name}_p95_ms": percentile(took, 0.95)}
         probe.page.context.close()

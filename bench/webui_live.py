@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import subprocess
@@ -13,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import urllib3
 
 from bench.load import Run
 from determined.testing.cluster import LocalMaster
@@ -58,7 +59,8 @@ class Reporter:
 
     def __init__(self, master: LocalMaster, run: Run) -> None:
         self.run = run
-        self._connection = http.client.HTTPConnection("127.0.0.1", master.port)
+        # It opens a new connection where the master has closed an idle one.
+        self._pool = urllib3.HTTPConnectionPool("127.0.0.1", master.port, maxsize=1, retries=False)
         with master.session() as session:
             self.steps = int(session.get(f"/api/v1/trials/{run.trial}")["trial"]["totalBatchesProcessed"])
 
@@ -69,15 +71,13 @@ class Reporter:
         body["metrics"] = {"avg_metrics": {"val_loss": value, "val_acc": 1 / (1 + value)}}
         headers = {"Grpc-Metadata-x-allocation-token": f"Bearer {self.run.token}", "Content-Type": "application/json"}
         path = f"/api/v1/trials/{self.run.trial}/validation_metrics"
-        self._connection.request("POST", path, json.dumps(body), headers)
-        answer = self._connection.getresponse()
-        text = answer.read()
+        answer = self._pool.request("POST", path, body=json.dumps(body), headers=headers)
         if answer.status != 200:
-            raise RuntimeError(f"a report was answered with {answer.status}: {text[:500]!r}")
+            raise RuntimeError(f"a report was answered with {answer.status}: {answer.data[:500]!r}")
 
     def close(self) -> None:
         """Let the connection go."""
-        self._connection.close()
+        self._pool.close()
 
 
 @contextmanager

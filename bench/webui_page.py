@@ -112,6 +112,7 @@ class Probe:
         self.cdp.on("Network.requestWillBeSent", self._asked)
         self.cdp.on("Network.loadingFinished", self._came)
         self.cdp.send("Network.enable")
+        self.cdp.send("Performance.enable", {"timeDomain": "threadTicks"})
 
     def _asked(self, event: Any) -> None:
         self._paths[event["requestId"]] = event["request"]["url"].split("/", 3)[-1]
@@ -138,6 +139,11 @@ class Probe:
     def rungs(self) -> float:
         """When the rungs were painted, in ms after the navigation."""
         return self.until("(c) => c['rung-0-0']?.drawn > 0")[0]
+
+    def cpu_ms(self) -> float:
+        """What the page's main thread has worked, which does not depend on what else the machine does."""
+        metrics = self.cdp.send("Performance.getMetrics")["metrics"]
+        return 1000 * float(next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration"))
 
     def heap_mb(self) -> float:
         """Used memory of the page's JavaScript after its rubbish was collected."""
