@@ -24,7 +24,7 @@ from playwright.sync_api import Browser
 from bench.reports import cost_when_idle
 from bench.support import Check, Section, percentile, table
 from bench.webui_live import Reporter, chatter, live_master, record
-from bench.webui_page import Probe, browser, log_in, new_context
+from bench.webui_page import BROWSERS, Probe, browser, find_browser, log_in, new_context
 from determined.testing.cluster import LocalMaster
 from determined.testing.ui_fixture import UNFINISHED
 
@@ -214,6 +214,8 @@ def measure(of: Browser, size: int, recorded: Path) -> dict[str, float]:
 
 def main(quick: bool = False, sizes: Sequence[int] = (), recorded: Path | None = None) -> Section:
     """Measure."""
+    if find_browser() is None:
+        return Section("webui", f"## The web UI\n\nNot measured: none of {', '.join(BROWSERS)} is installed.\n", {})
     sizes = sizes or (QUICK if quick else SIZES)
     with tempfile.TemporaryDirectory(prefix="bench-") as name, browser() as of:
         found = {size: measure(of, size, recorded or Path(name)) for size in sizes}
