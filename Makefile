@@ -110,7 +110,7 @@ coverage: $(VENV)/.dev  ## branch coverage of the pure layers, at least 98 %
 	  --cov=determined/domain --cov=determined/engine --cov=determined/methods --cov-branch \
 	  --cov-report=term-missing:skip-covered --cov-fail-under=98
 
-bench: $(VENV)/.dev  ## measure; compares with other tools, which it installs; takes half an hour
+bench: $(VENV)/.dev  ## measure; compares with other tools, which it installs; takes three quarters of an hour
 	$(BIN)/python -m bench --write bench/results.md
 
 clean:  ## remove what the commands above made

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import asha, cli, engine, latency, postgres, reports, restart, scale, simulator, start, trials
+from bench import asha, cli, engine, latency, postgres, reports, restart, scale, simulator, start, trials, webui
 from bench.support import Section
 
 BENCHMARKS: Mapping[str, Callable[[bool], Section]] = {
@@ -27,6 +27,7 @@ BENCHMARKS: Mapping[str, Callable[[bool], Section]] = {
     "trials": trials.main,
     "asha": asha.main,
     "scale": scale.main,
+    "webui": webui.main,
 }
 PACKAGES = ("msgspec", "uvicorn", "SQLAlchemy", "urllib3", "scikit-learn", "optuna")
 

@@ -2,7 +2,8 @@
 
 A search is simulated with the engine of the master and a built-in method, and every fact of it is stored by the code
 that stores a real one, with reports of metrics and checkpoints beside. ``python -m determined.master --data
-DATA_FOLDER`` then serves it like any other experiment.
+DATA_FOLDER`` then serves it like any other experiment. With ``--unfinished`` the recording ends before the search
+does, and the master goes on with it.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ from determined.storage.protocol import Mutation, Store
 MINUTES_PER_UNIT: Final = 2.0
 AT_ONCE: Final = 400
 """Units that are handed to the store together."""
+UNFINISHED: Final = 0.95
+"""Share of the trials that a search has created which goes on."""
 _SCRIPT: Final = b'"""The script of a search that was only simulated."""\n'
 
 
@@ -138,7 +141,8 @@ class Recorder:
         error: what ended the simulation early.
     """
 
-    def __init__(self, record: Experiment, config: ExperimentConfig) -> None:
+    def __init__(self, record: Experiment, config: ExperimentConfig, limits: Limits) -> None:
+        self._limits = limits
         self.units: queue.Queue[list[Mutation] | None] = queue.Queue(4 * AT_ONCE)
         self._began = record.created_at
         engine = Engine(settings_of(record.id, config, None))
@@ -164,7 +168,7 @@ class Recorder:
             curve=loss,
             capacity=Capacity.of(64),
             model=model,
-            limits=Limits(),
+            limits=self._limits,
             seed=config.seed,
             smaller_is_better=searcher.smaller_is_better,
             keep_decisions=False,
@@ -243,7 +247,9 @@ class Recorder:
         )
 
 
-async def fill(store: Store, owner: db.PutUser, config: Mapping[str, Any], context: str, seed: int) -> Experiment:
+async def fill(
+    store: Store, owner: db.PutUser, config: Mapping[str, Any], context: str, seed: int, limits: Limits | None = None
+) -> Experiment:
     """Record a search as the first experiment of an empty store.
 
     Args:
@@ -251,6 +257,7 @@ async def fill(store: Store, owner: db.PutUser, config: Mapping[str, Any], conte
         config: of a built-in method, with the hyperparameters that ``loss`` reads.
         context: name of its model definition.
         seed: of the search and of what goes wrong with its trials.
+        limits: where the recording ends although the search does not.
     """
     text = yaml.safe_dump(dict(config), sort_keys=False)
     storage = {"type": "shared_fs", "host_path": "/tmp"}  # noqa: S108  # no files are stored
@@ -272,7 +279,7 @@ async def fill(store: Store, owner: db.PutUser, config: Mapping[str, Any], conte
         created_at=time.time() - 7 * 24 * 3600,
     )
     await store.write([db.InsertExperiment(record)], lane=record.id)
-    recorder = Recorder(record, parsed)
+    recorder = Recorder(record, parsed, limits or Limits())
     thread = threading.Thread(target=recorder.play, daemon=True)
     thread.start()
     while units := await asyncio.to_thread(_next_units, recorder.units):
@@ -297,7 +304,7 @@ def _next_units(units: queue.Queue[list[Mutation] | None]) -> Sequence[list[Muta
     return found
 
 
-async def fill_folder(data: Path, trials: int, seed: int) -> Experiment:
+async def fill_folder(data: Path, trials: int, seed: int, unfinished: bool = False) -> Experiment:
     """Put one recorded search into the data folder of a master that has never run."""
     from determined.master.app import read_secret
     from determined.master.service.auth import Auth
@@ -311,7 +318,8 @@ async def fill_folder(data: Path, trials: int, seed: int) -> Experiment:
         auth.close()
         script = ContextFile("train.py", _SCRIPT, 0o644, 0)
         context = Contexts(data / "contexts").put(archive([script]))
-        return await fill(store, db.PutUser(boot.local_user), asha(trials), context, seed)
+        limits = Limits(max_trials=int(trials * UNFINISHED)) if unfinished else None
+        return await fill(store, db.PutUser(boot.local_user), asha(trials), context, seed, limits)
     finally:
         await store.close()
 
@@ -322,12 +330,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("data", type=Path, metavar="DATA_FOLDER", help="of a master; must hold none yet")
     parser.add_argument("--trials", type=int, default=10_000, metavar="N")
     parser.add_argument("--seed", type=int, default=1, metavar="N")
+    parser.add_argument("--unfinished", action="store_true", help="end the recording before the search ends")
     args = parser.parse_args(argv)
     if (args.data / "master.db").exists():
         parser.error(f"{args.data} holds a master's data already; name another folder")
     args.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     began = time.perf_counter()
-    experiment = asyncio.run(fill_folder(args.data, args.trials, args.seed))
+    experiment = asyncio.run(fill_folder(args.data, args.trials, args.seed, args.unfinished))
     print(
         f"experiment {experiment.id}: {experiment.num_trials} trials, {experiment.state.value}, best "
         f"{experiment.best_metric:.4f} in trial {experiment.best_trial_id}, in {time.perf_counter() - began:.0f} s\n"

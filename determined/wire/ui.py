@@ -96,9 +96,13 @@ class UiDecisions(Answer, frozen=True, kw_only=True):
 
 
 class UiRung(Answer, frozen=True, kw_only=True):
-    """A length, and who brought which result to it: trial, metric and one of promoted, waiting, ended, running."""
+    """A length, and who brought which result to it: trial, metric and one of promoted, waiting, ended, running.
+
+    ``counts`` tells how many there are of each of the four, also where fewer are listed.
+    """
 
     length: int
+    counts: Mapping[str, int]
     results: Sequence[tuple[int, float | None, str]]
     cut: float | None
 

@@ -32,6 +32,7 @@ from tests.integration.api_rig import (
     served,
     validate_after,
 )
+from tests.unfold import unfold
 
 E1 = ExperimentId(1)
 
@@ -139,6 +140,30 @@ async def test_the_list_is_filtered_sorted_and_bounded(m: Rig) -> None:
         assert [row["id"] for row in (await m.get(f"{path}?{query}"))["experiments"]] == expected, query
     for query in ("state=NONE", "sort=lr", "limit=-1", "limit=2000", "offset=x"):
         refused(await m.call("GET", f"{path}?{query}"), 400)
+
+
+@recorded(130)
+async def test_folded_the_table_is_smaller_and_says_the_same(m: Rig) -> None:
+    path = "/v1/ui/experiments/1/trials"
+    plain, small = await m.get(path), await m.get(f"{path}?folded=true")
+    assert {"deltas", "per"} == set(small["columns"]["startedAt"])
+    assert unfold(small) == plain
+    sizes = [len((await m.call("GET", path + query)).content) for query in ("", "?folded=true")]
+    assert sizes[1] < 0.9 * sizes[0]
+    refused(await m.call("GET", f"{path}?folded=perhaps"), 400)
+
+
+@recorded()
+async def test_of_a_rung_no_more_is_sent_than_is_asked_for(m: Rig) -> None:
+    path = "/v1/ui/experiments/1/rungs"
+    [[low, *_]] = [bracket["rungs"] for bracket in (await m.get(path))["brackets"]]
+    [[few, *_]] = [bracket["rungs"] for bracket in (await m.get(f"{path}?limit=8"))["brackets"]]
+    assert (few["counts"], few["cut"]) == (low["counts"], low["cut"])
+    assert sum(low["counts"].values()) == len(low["results"]) > 40
+    assert few["results"][:2] == low["results"][:2]
+    # The last trials that something was decided about are shown beside the eight.
+    assert 8 <= len(few["results"]) <= 8 + 50
+    refused(await m.call("GET", f"{path}?limit=-1"), 400)
 
 
 @recorded()
@@ -326,8 +351,18 @@ async def test_a_search_of_a_custom_method_is_shown_like_any_other(m: Rig) -> No
     assert [entry["kind"] for entry in log["decisions"]] == ["validationCompleted", "initialOperations", "posted"]
     [bracket] = (await m.get(f"/v1/ui/experiments/{e}/rungs"))["brackets"]
     assert bracket["rungs"] == [
-        {"length": 10, "results": [[t.trial, 0.5, "promoted"], [t.trial + 1, None, "running"]], "cut": 0.5},
-        {"length": 40, "results": [[t.trial, None, "running"]], "cut": None},
+        {
+            "length": 10,
+            "counts": {"promoted": 1, "waiting": 0, "ended": 0, "running": 1},
+            "results": [[t.trial, 0.5, "promoted"], [t.trial + 1, None, "running"]],
+            "cut": 0.5,
+        },
+        {
+            "length": 40,
+            "counts": {"promoted": 0, "waiting": 0, "ended": 0, "running": 1},
+            "results": [[t.trial, None, "running"]],
+            "cut": None,
+        },
     ]
     ok(await m.operate(e, None, close_trial(other)))
     m.service.feed.encodings.forget()

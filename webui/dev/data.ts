@@ -219,7 +219,14 @@ export class MadeUp {
             const results = this.results[k]!;
             const sorted = results.map((r) => r[1]).sort((a, b) => a - b);
             const at = Math.floor(sorted.length / this.eta) - 1;
-            return { length, results, cut: k === this.lengths.length - 1 ? null : (sorted[Math.max(0, at)] ?? null) };
+            const counts = { promoted: 0, waiting: 0, ended: 0, running: 0 };
+            for (const r of results) counts[r[2]]++;
+            return {
+              length,
+              counts,
+              results,
+              cut: k === this.lengths.length - 1 ? null : (sorted[Math.max(0, at)] ?? null),
+            };
           }),
         },
       ],

@@ -1,5 +1,7 @@
 /** Merit: how good a trial is among the others, by rank, so that a diverged one changes nothing for the rest. */
 
+import { inOrder } from "./order.ts";
+
 export const BUCKETS = 24;
 
 export interface Merit {
@@ -17,9 +19,10 @@ export function merit(values: ArrayLike<number | null>, smallerIsBetter: boolean
     const v = values[i];
     if (v != null && !Number.isNaN(v)) places.push(i);
   }
-  const order = Uint32Array.from(places);
-  const sign = smallerIsBetter ? 1 : -1;
-  order.sort((a, b) => sign * ((values[b] as number) - (values[a] as number)) || b - a);
+  // The worst first; of equal ones the later first.
+  places.reverse();
+  const keys = Float64Array.from(places, (i) => values[i]!);
+  const order = Uint32Array.from(inOrder(places, keys, smallerIsBetter));
   const last = order.length - 1 || 1;
   order.forEach((place, rank) => {
     bucket[place] = Math.round((rank / last) ** power * (BUCKETS - 1));

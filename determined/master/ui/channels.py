@@ -28,8 +28,12 @@ from determined.wire.logs import level_name
 
 log = logging.getLogger("determined.master")
 
-BATCH_S: Final = 0.25
+BATCH_S: Final = 0.1
 """Least time between two messages about a topic."""
+REST: Final = 4
+"""Times as long as a message took to make nothing is done for its topic, so that large ones come more rarely ..."""
+LONGEST_REST_S: Final = 0.5
+"""... but no longer than this: a message may also have waited for a disk, or for a machine that has much to do."""
 MAX_CHANGED: Final = 2_000
 """Trials in one message; if more have changed, the client reads all of them anew."""
 MAX_DECISIONS: Final = 20
@@ -68,6 +72,7 @@ class Channel(abc.ABC):
             await self.begin()
             while True:
                 await self.wait()
+                began = now()
                 try:
                     text = await self.next()
                 except Exception:
@@ -77,7 +82,7 @@ class Channel(abc.ABC):
                 if text is not None:
                     self._tell(text)
                 # Nobody sees changes that follow each other faster, and a busy search commits thousands a second.
-                await asyncio.sleep(BATCH_S)
+                await asyncio.sleep(max(BATCH_S, min(LONGEST_REST_S, REST * (now() - began))))
         except asyncio.CancelledError:
             raise
         except Exception:

@@ -32,6 +32,8 @@ MAX_LOGS: Final = 4
 """Searches whose log is kept; those that were asked about last. One of 10,000 trials takes about 10 MB."""
 FACTS_AT_ONCE: Final = 1_000
 PACKED_FROM: Final = 1_000
+LEVEL: Final = 6
+"""Of gzip; each answer is packed once for everybody, off the event loop."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -68,8 +70,8 @@ class Feed:
 
     # Large answers
 
-    async def trials(self, experiment: Experiment) -> Encoded:
-        """All trials, column by column."""
+    async def trials(self, experiment: Experiment, fold: bool = False) -> Encoded:
+        """All trials, column by column; folded, they are smaller, for a page that knows how to read them."""
 
         async def make(seq: int) -> Body:
             rows = await self.store.trial_rows(experiment.id)
@@ -77,11 +79,11 @@ class Feed:
             unit, longest = self.rows.shape(experiment).unit, await self.rows.longest(experiment)
 
             def encode() -> Body:
-                return _packed(_encode({"seq": seq, **trial_columns(rows, unit, longest, invalid)}))
+                return _packed(_encode({"seq": seq, **trial_columns(rows, unit, longest, invalid, fold=fold)}))
 
             return await self.work(encode)
 
-        return await self._encoded(experiment.id, ("trials", experiment.id), make)
+        return await self._encoded(experiment.id, ("trials", experiment.id, fold), make)
 
     async def curves(self, experiment: Experiment, limit: int, points: int) -> Encoded:
         """The learning curves of at most ``limit`` trials, with at most ``points`` points each."""
@@ -100,18 +102,18 @@ class Feed:
 
         return await self._encoded(experiment.id, ("curves", experiment.id, limit, points), make)
 
-    async def rungs(self, experiment: Experiment, event: int | None) -> Encoded:
-        """The ladder as it was when an event had been answered; None for the newest."""
+    async def rungs(self, experiment: Experiment, event: int | None, limit: int | None) -> Encoded:
+        """The ladder as it was when an event had been answered, None for the newest; ``limit``: results of a rung."""
 
         async def make(seq: int) -> Body:
             log = await self.search_log(experiment.id)
 
             def encode() -> Body:
-                return _packed(_encode(log.rungs(event, experiment.smaller_is_better)))
+                return _packed(_encode(log.rungs(event, experiment.smaller_is_better, limit)))
 
             return await self.work(encode)
 
-        return await self._encoded(experiment.id, ("rungs", experiment.id, event), make)
+        return await self._encoded(experiment.id, ("rungs", experiment.id, event, limit), make)
 
     async def _encoded(
         self, experiment_id: ExperimentId, key: tuple[Any, ...], make: Callable[[int], Awaitable[Body]]
@@ -208,4 +210,4 @@ class _OfTrial(msgspec.Struct, frozen=True):
 
 
 def _packed(plain: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Body:
-    return Body(plain, gzip.compress(plain, 1, mtime=0) if len(plain) >= PACKED_FROM else None, headers)
+    return Body(plain, gzip.compress(plain, LEVEL, mtime=0) if len(plain) >= PACKED_FROM else None, headers)

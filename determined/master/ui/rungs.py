@@ -7,15 +7,19 @@ reasons name them.
 
 from __future__ import annotations
 
+import bisect
 import enum
 import math
 from array import array
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 NO_BRACKET: Final = -1
+OUTCOMES: Final = ("promoted", "waiting", "ended", "running")
 Json = dict[str, Any]
+_Result = tuple[int, "float | None", str]
 
 
 class Step(enum.IntEnum):
@@ -60,10 +64,10 @@ class Steps:
         self._metrics.append(metric)
         self._brackets.append(bracket)
 
-    def until(self, event: int) -> Iterator[tuple[int, int, int, float, int]]:
-        """Kind, trial, length, metric and bracket of each up to an event."""
-        for number, at in enumerate(self._events):
-            if at <= event:
+    def until(self, event: int, start: int = 0) -> Iterator[tuple[int, int, int, float, int]]:
+        """Kind, trial, length, metric and bracket of each up to an event, from the one of a number on."""
+        for number in range(start, len(self)):
+            if self._events[number] <= event:
                 yield (
                     self._kinds[number],
                     self._trials[number],
@@ -71,6 +75,11 @@ class Steps:
                     self._metrics[number],
                     self._brackets[number],
                 )
+
+    def newest_trials(self, event: int, number: int) -> set[int]:
+        """The trials of the last steps up to an event: those that somebody who looks at it wants to see."""
+        place = bisect.bisect_right(self._events, event)
+        return set(self._trials[max(place - number, 0) : place])
 
 
 @dataclass(slots=True)
@@ -140,23 +149,51 @@ class Ladder:
     def _rung(self, place: _Place) -> _Rung:
         return self.rungs.setdefault(place, _Rung())
 
-    def shown(self, smaller_is_better: bool) -> list[Json]:
-        """Brackets with their rungs, lowest first; results best first, then the trials that are on their way."""
+    def shown(self, smaller_is_better: bool, limit: int | None = None, wanted: Collection[int] = ()) -> list[Json]:
+        """Brackets with their rungs, lowest first; results best first, then the trials that are on their way.
+
+        Args:
+            limit: results of each rung that are shown at most, beside those of wanted trials; None for all.
+            wanted: trials that are always shown.
+        """
         sign = 1.0 if smaller_is_better else -1.0
         brackets: dict[int, list[Json]] = {}
         for (bracket, length), rung in sorted(self.rungs.items()):
-            brackets.setdefault(bracket, []).append(_shown(length, rung, sign))
+            results = _ranked(rung, sign)
+            counts = Counter(state for _, _, state in results)
+            promoted = (metric for _, metric, state in reversed(results) if state == "promoted" and metric is not None)
+            shown = {
+                "length": length,
+                "counts": {outcome: counts[outcome] for outcome in OUTCOMES},
+                "results": results if limit is None else sample(results, limit, wanted),
+                "cut": next(promoted, None),
+            }
+            brackets.setdefault(bracket, []).append(shown)
         return [{"bracket": None if n == NO_BRACKET else n, "rungs": rungs} for n, rungs in brackets.items()]
 
 
-def _shown(length: int, rung: _Rung, sign: float) -> Json:
-    def loss(result: tuple[float, str]) -> float:
-        return math.inf if math.isnan(result[0]) else sign * result[0]
+def _ranked(rung: _Rung, sign: float) -> list[_Result]:
+    # Tuples are compared far faster than by a function; there may be tens of thousands.
+    ranked = sorted(
+        (math.inf if math.isnan(metric) else sign * metric, trial, metric, state)
+        for trial, (metric, state) in rung.results.items()
+    )
+    found: list[_Result] = [(trial, m if math.isfinite(m) else None, state) for _, trial, m, state in ranked]
+    return [*found, *((trial, None, "running") for trial in rung.running)]
 
-    ranked = sorted(rung.results.items(), key=lambda item: (loss(item[1]), item[0]))
-    finite = [result[0] for _, result in ranked if result[1] == "promoted" and math.isfinite(result[0])]
-    results: list[list[Any]] = [
-        [trial, metric if math.isfinite(metric) else None, state] for trial, (metric, state) in ranked
-    ]
-    results += [[trial, None, "running"] for trial in rung.running]
-    return {"length": length, "results": results, "cut": finite[-1] if finite else None}
+
+def sample(results: list[_Result], limit: int, wanted: Collection[int]) -> list[_Result]:
+    """So many results in the same order: a quarter on their way, a quarter the best, and the others by rank, evenly.
+
+    Those of wanted trials are there in any case. The last of the others, the worst, is always among them.
+    """
+    if len(results) <= limit:
+        return results
+    coming = next((place for place, result in enumerate(results) if result[2] == "running"), len(results))
+    kept = set(range(coming, min(len(results), coming + limit // 4)))
+    best = min(coming, limit // 4)
+    kept.update(range(best))
+    places = min(limit - len(kept), coming - best)
+    kept.update(best + (place + 1) * (coming - best) // places - 1 for place in range(places))
+    kept.update(place for place, result in enumerate(results) if result[0] in wanted)
+    return [results[place] for place in sorted(kept)]

@@ -25,6 +25,8 @@ KINDS: Final = ("operations_posted", "experiment_commanded", "method_failed")
 _QUIET: Final = ("trialProgress", "trialCreated")
 """Events that are not worth a line when the method had nothing to say."""
 _ENDS: Final = ("trialExitedEarly", "trialClosed")
+WANTED_STEPS: Final = 50
+"""Last steps whose trials are shown on the ladder, however many results there are."""
 Json = dict[str, Any]
 
 
@@ -60,6 +62,7 @@ class SearchLog:
         self.seq = 0
         self.heard = 0
         self.steps = Steps()
+        self._newest = (Ladder(), 0)
         self._reader = DecisionReader()
         self._columns = [array("q") for _ in range(6)]
         self._of_trial: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))
@@ -176,13 +179,22 @@ class SearchLog:
     def _entry(self, number: int) -> Entry:
         return Entry(*(column[number] for column in self._columns))
 
-    def rungs(self, event: int | None, smaller_is_better: bool) -> Json:
-        """The ladder as it was when an event had been answered; None for the newest."""
+    def rungs(self, event: int | None, smaller_is_better: bool, limit: int | None = None) -> Json:
+        """The ladder as it was when an event had been answered; None for the newest.
+
+        Cost: that of the steps up to the event; for the newest, of those since it was last asked for.
+        """
         at = self.heard if event is None else min(max(event, 0), self.heard)
         ladder = Ladder()
-        for step in self.steps.until(at):
+        if at == self.heard:
+            ladder, start = self._newest
+            self._newest = (ladder, len(self.steps))
+        else:
+            start = 0
+        for step in self.steps.until(at, start):
             ladder.take(*step)
-        return {"event": at, "brackets": ladder.shown(smaller_is_better)}
+        wanted = () if limit is None else self.steps.newest_trials(at, WANTED_STEPS)
+        return {"event": at, "brackets": ladder.shown(smaller_is_better, limit, wanted)}
 
 
 def _number(value: Any) -> float:

@@ -10,6 +10,8 @@ import { Chart, disc, jitter, line } from "./base.ts";
 /** The step of the ramp of merit for results that went on; unlike the colour of what runs, in both themes. */
 const GOOD = Math.round(BUCKETS * 0.58);
 
+const NONE = { promoted: 0, waiting: 0, ended: 0, running: 0 };
+
 /** Room for those that are on the way to the rung. */
 const GUTTER = 34;
 
@@ -24,7 +26,7 @@ export interface RungOptions {
 }
 
 export class RungChart extends Chart {
-  private rung: Rung = { length: 0, results: [], cut: null };
+  private rung: Rung = { length: 0, counts: NONE, results: [], cut: null };
   private domain: RungDomain = { lo: 0, hi: 1, log: false };
   private marked: number | null = null;
   private hovered: RungResult | null = null;
@@ -41,11 +43,12 @@ export class RungChart extends Chart {
   }
 
   describe(): Record<string, unknown> {
-    const count = (o: string) => this.rung.results.filter((r) => r[2] === o).length;
+    const { length, counts, results } = this.rung;
     return {
-      length: this.rung.length,
-      results: this.rung.results.length,
-      promoted: count("promoted"),
+      length,
+      results: Object.values(counts).reduce((a, b) => a + b, 0),
+      drawn: results.length,
+      promoted: counts.promoted,
       cut: this.rung.cut,
       marked: this.marked,
     };

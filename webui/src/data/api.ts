@@ -1,6 +1,7 @@
 /** The client of the REST API. Every failure is an ApiError that says what was tried. */
 
 import type * as T from "./types.ts";
+import { unfold } from "./unfold.ts";
 
 export class ApiError extends Error {
   readonly status: number;
@@ -84,7 +85,10 @@ export const experiments = {
   list: (limit: number, offset: number) =>
     get<T.ExperimentList>("to list experiments", `${UI}/experiments?limit=${limit}&offset=${offset}`),
   get: (id: number) => get<T.Experiment>(`to read experiment ${id}`, `${UI}/experiments/${id}`),
-  trials: (id: number) => get<T.WireTrials>(`to read the trials of experiment ${id}`, `${UI}/experiments/${id}/trials`),
+  trials: async (id: number) =>
+    unfold(
+      await get<T.WireTrials>(`to read the trials of experiment ${id}`, `${UI}/experiments/${id}/trials?folded=true`),
+    ),
   curves: async (id: number, limit = 1000, points = 200) => {
     const path = `${UI}/experiments/${id}/curves?limit=${limit}&points=${points}`;
     const response = await request(`to read the curves of experiment ${id}`, path);
@@ -92,8 +96,9 @@ export const experiments = {
   },
   decisions: (id: number, query: { before?: number; after?: number; limit?: number; trial?: number } = {}) =>
     get<T.Decisions>(`to read the decisions of experiment ${id}`, `${UI}/experiments/${id}/decisions${search(query)}`),
-  rungs: (id: number, event?: number) =>
-    get<T.Rungs>(`to read the rungs of experiment ${id}`, `${UI}/experiments/${id}/rungs${search({ event })}`),
+  /** At most so many results of each rung. */
+  rungs: (id: number, limit: number, event?: number) =>
+    get<T.Rungs>(`to read the rungs of experiment ${id}`, `${UI}/experiments/${id}/rungs${search({ limit, event })}`),
   summary: (id: number) =>
     get<{ summary: Record<string, unknown> | null }>(
       `to read what the method of experiment ${id} says of itself`,

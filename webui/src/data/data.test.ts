@@ -12,6 +12,7 @@ import { backoff } from "./stream.ts";
 import { experimentOf, isWaiting, trialOf } from "./tasks.ts";
 import { applyDelta, bestRow, fromSnapshot, tally, varying } from "./trials.ts";
 import type { Decision, ExperimentRow, Operation, WireTrials } from "./types.ts";
+import { unfold } from "./unfold.ts";
 
 const snapshot = (): WireTrials => ({
   seq: 5,
@@ -47,6 +48,34 @@ test("a snapshot becomes a table: how a trial ended says more than its state", (
   assert.deepEqual(tally(table), { running: 1, stopped: 1 });
   assert.equal(bestRow(table, true), 1);
   assert.equal(bestRow(table, false), 0);
+});
+
+test("a folded table says the same as a plain one", () => {
+  const plain = snapshot();
+  assert.deepEqual(unfold(plain), plain);
+  const [best, lr] = [
+    // 5, -4 and nothing; 1234567, 2 and 3: all lowest bytes, all second ones, and so on.
+    { whole: btoa("\x05\xfc\0\0\xff\0\0\xff\0\0\xff\0"), powers: [-1, -1, null] },
+    { whole: btoa("\x87\x02\x03\xd6\0\0\x12\0\0\0\0\0"), powers: [-10, -30, 2] },
+  ];
+  const columns = {
+    ...plain.columns,
+    id: { deltas: [11, 1, 4], per: 1 },
+    startedAt: { deltas: [125, 0, 50], per: 100 },
+    latest: { like: "best", rows: [1, 1], values: [0.75, null] },
+    best,
+  };
+  const back = unfold({
+    ...plain,
+    columns: columns as unknown as WireTrials["columns"],
+    hparams: [{ name: "lr", kind: "number", values: lr as unknown as number[] }, plain.hparams[1]!],
+  });
+  assert.deepEqual(back.columns.id, [11, 12, 16]);
+  assert.deepEqual(back.columns.startedAt, [1.25, 1.25, 1.75]);
+  assert.deepEqual(back.columns.best, [0.5, -0.4, null]);
+  assert.deepEqual(back.columns.latest, [0.5, 0.75, null]);
+  assert.deepEqual(back.hparams[0]!.values, [1.234567e-4, 2e-30, 300]);
+  assert.deepEqual(back.hparams[1], plain.hparams[1]);
 });
 
 test("a delta changes its rows only, and adds new trials with their hyperparameters", () => {

@@ -70,7 +70,8 @@ export class ExperimentData implements Subscriber {
   wantCurves(): void {
     if (this.curvesWanted) return;
     this.curvesWanted = true;
-    void this.loadCurves();
+    // Whoever wants them before anything is loaded gets them with the rest.
+    if (this.described) void this.loadCurves();
   }
 
   private async loadCurves(): Promise<void> {

@@ -107,6 +107,8 @@ export type RungResult = [trial: number, metric: number | null, outcome: RungOut
 
 export interface Rung {
   length: number;
+  /** How many results there are of each outcome; those listed may be a sample. */
+  counts: Record<RungOutcome, number>;
   results: RungResult[];
   cut: number | null;
 }

@@ -52,10 +52,10 @@ interface RowProps {
 }
 
 function RungRow({ rung, k, top, info, domain, marked, name, small }: RowProps) {
-  const promoted = rung.results.filter((r) => r[2] === "promoted").length;
-  const coming = rung.results.filter((r) => r[1] === null).length;
-  const known = rung.results.length - coming;
-  const label = `Rung ${k} at ${length(rung.length, info.unit)}: ${count(known, "result")}, ${promoted} went on, ${coming} on the way`;
+  const { promoted, running: coming } = rung.counts;
+  const known = promoted + rung.counts.waiting + rung.counts.ended;
+  const drawn = rung.results.length < known + coming ? `; ${int(rung.results.length)} of them drawn` : "";
+  const label = `Rung ${k} at ${length(rung.length, info.unit)}: ${count(known, "result")}, ${promoted} went on, ${coming} on the way${drawn}`;
   return (
     <div class="rung">
       <div class="rung-name">
@@ -70,7 +70,7 @@ function RungRow({ rung, k, top, info, domain, marked, name, small }: RowProps) 
         update={(chart) => chart.set(rung, domain, marked)}
         inputs={[rung, domain, marked]}
       />
-      <div class="rung-count">
+      <div class="rung-count" title={label}>
         <b>{int(known)}</b>
         <em>{top ? "top rung" : `↑ ${int(promoted)}`}</em>
         {coming > 0 && !small && <em class="coming">+ {int(coming)}</em>}
@@ -109,6 +109,16 @@ function domainOf(rungs: Rungs, smaller: boolean): RungDomain {
   return log ? { lo: lo / 1.04, hi: hi * 1.04, log } : { lo: lo - pad, hi: hi + pad, log };
 }
 
+function added(a: Rung["counts"], b: Rung["counts"] | undefined): Rung["counts"] {
+  if (!b) return a;
+  return {
+    promoted: a.promoted + b.promoted,
+    waiting: a.waiting + b.waiting,
+    ended: a.ended + b.ended,
+    running: a.running + b.running,
+  };
+}
+
 /** All brackets as one, where there is no room for them side by side. */
 function merged(brackets: readonly Bracket[]): Bracket {
   if (brackets.length === 1) return brackets[0]!;
@@ -118,6 +128,7 @@ function merged(brackets: readonly Bracket[]): Bracket {
     byLength.set(rung.length, {
       length: rung.length,
       cut: null,
+      counts: added(rung.counts, known?.counts),
       results: [...(known?.results ?? []), ...rung.results],
     });
   }

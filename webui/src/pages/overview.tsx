@@ -13,19 +13,22 @@ import { ParallelCard } from "./parallelCard.tsx";
 import { better } from "./searcher.tsx";
 import { TrialTableView, trialColumns, useFilter } from "./trialTable.tsx";
 import { useCalmly } from "./useCalmly.ts";
-import { rungLengths, useRungs } from "./useRungs.ts";
+import { MOST_RESULTS, rungLengths, useRungs } from "./useRungs.ts";
 
 export function OverviewTab({ data, info }: TabProps) {
-  const rungs = useRungs(data, null);
+  const rungs = useRungs(data, null, MOST_RESULTS.small);
   const lengths = useMemo(() => rungLengths(rungs), [rungs]);
   const loaded = data.trials.value;
   const table = loaded.state === "ready" ? loaded.value : null;
-  const size = table?.id.length ?? 0;
   const calm = useCalmly(data.version.value, 2000);
+  const calmer = useCalmly(data.version.value, 5000);
+  // New trials come many times a second, and what depends on all of them is much work.
+  const size = useMemo(() => table?.id.length ?? 0, [table, calm]);
   const columns = useMemo(
     () => (table ? trialColumns(table, info, lengths) : []),
     [table, size, lengths, info.metric, info.unit, table?.hparams.length],
   );
+  const usual = useMemo(() => columns.filter((c) => !c.extra), [columns]);
   const filter = useFilter(table, columns, calm);
   const [pointed, setPointed] = useState<number | null>(null);
   return (
@@ -48,7 +51,14 @@ export function OverviewTab({ data, info }: TabProps) {
           )}
         </div>
       </div>
-      <ParallelCard table={table} info={info} version={calm} keeps={filter.keepsTrial} q={filter.q} pointed={pointed} />
+      <ParallelCard
+        table={table}
+        info={info}
+        version={calmer}
+        keeps={filter.keepsTrial}
+        q={filter.q}
+        pointed={pointed}
+      />
       <Card
         flush
         title="Trials"
@@ -67,7 +77,7 @@ export function OverviewTab({ data, info }: TabProps) {
             <TrialTableView
               table={t}
               info={info}
-              columns={columns.filter((c) => !c.extra)}
+              columns={usual}
               version={data.version.value}
               class="half"
               pointed={pointed}

@@ -41,7 +41,7 @@ export function ParallelCard({ table, info, version, keeps, q, pointed }: Parall
       smaller: info.smallerIsBetter,
       left: all.length - chosen.length,
     };
-  }, [table, version, metric, table?.id.length]);
+  }, [table, version, metric, table?.hparams.length]);
   const brushes = useMemo(() => {
     const out = new Map<string, Brush>();
     for (const [name, [lo, hi]] of ranges(q)) out.set(name, { lo, hi });

@@ -11,7 +11,7 @@ import { query, setQuery } from "../router.ts";
 import { Card, Empty, Load, Skeleton } from "../ui/parts.tsx";
 import type { TabProps } from "./experiment.tsx";
 import { Ladder } from "./ladder.tsx";
-import { rungLengths, useRungs } from "./useRungs.ts";
+import { MOST_RESULTS, rungLengths, useRungs } from "./useRungs.ts";
 
 const PIECE = 200;
 
@@ -20,7 +20,7 @@ export function SearcherTab({ data, info }: TabProps) {
   const event = chosen === null ? null : Number(chosen);
   const trial = query.value.get("trial");
   const log = useDecisions(data, event, trial === null ? null : Number(trial));
-  const rungs = useRungs(data, event);
+  const rungs = useRungs(data, event, MOST_RESULTS.ladder);
   const lengths = useMemo(() => rungLengths(rungs), [rungs]);
   const last = log.last;
   const decided =

@@ -8,17 +8,17 @@ import { Card, FilterBox, Load, Skeleton } from "../ui/parts.tsx";
 import type { TabProps } from "./experiment.tsx";
 import { type TrialColumn, TrialTableView, trialColumns, useFilter } from "./trialTable.tsx";
 import { useCalmly } from "./useCalmly.ts";
-import { rungLengths, useRungs } from "./useRungs.ts";
+import { MOST_RESULTS, rungLengths, useRungs } from "./useRungs.ts";
 
 export function TrialsTab({ data, info }: TabProps) {
-  const rungs = useRungs(data, null);
+  const rungs = useRungs(data, null, MOST_RESULTS.lengths);
   const lengths = useMemo(() => rungLengths(rungs), [rungs]);
   const loaded = data.trials.value;
   const table = loaded.state === "ready" ? loaded.value : null;
   const calm = useCalmly(data.version.value, 2000);
   const all = useMemo(
     () => (table ? trialColumns(table, info, lengths, true) : []),
-    [table, table?.id.length, table?.hparams.length, lengths, info.metric, info.unit],
+    [table, calm, table?.hparams.length, lengths, info.metric, info.unit],
   );
   const usual = useMemo(
     () =>

@@ -7,20 +7,26 @@ import type { Rungs } from "../data/types.ts";
 
 const CALM_MS = 3000;
 
+/** Results of each rung that are fetched: a strip of dots cannot show more of them, and a small one fewer. */
+export const MOST_RESULTS = { ladder: 2000, small: 400, lengths: 0 } as const;
+
 /** null until known; the rungs at the last event when none is named. */
-export function useRungs(data: ExperimentData, event: number | null): Rungs | null {
+export function useRungs(data: ExperimentData, event: number | null, most: number): Rungs | null {
   const [rungs, set] = useState<Rungs | null>(null);
   const wanted = useRef(0);
   const last = useRef(0);
   const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   const newest = event === null ? (data.decisions.value[0]?.event ?? 0) : event;
+  // A master that has not told the rungs yet reads the whole search for them; the table and the curves go before.
+  const waits = data.trials.value.state === "loading";
   useEffect(() => {
+    if (waits) return;
     const mine = ++wanted.current;
     const fetchThem = async () => {
       timer.current = undefined;
       last.current = performance.now();
       try {
-        const found = await experiments.rungs(data.id, event ?? undefined);
+        const found = await experiments.rungs(data.id, most, event ?? undefined);
         if (mine === wanted.current) set(found);
       } catch {
         // The card keeps what it had; without any it is not shown.
@@ -32,15 +38,15 @@ export function useRungs(data: ExperimentData, event: number | null): Rungs | nu
       clearTimeout(timer.current);
       timer.current = undefined;
     };
-  }, [data, event]);
+  }, [data, event, waits]);
   useEffect(() => {
-    if (event !== null || !newest || timer.current) return;
+    if (event !== null || !newest || timer.current || waits) return;
     const mine = wanted.current;
     timer.current = setTimeout(
       async () => {
         timer.current = undefined;
         last.current = performance.now();
-        const found = await experiments.rungs(data.id).catch(() => null);
+        const found = await experiments.rungs(data.id, most).catch(() => null);
         if (found && mine === wanted.current) set(found);
       },
       Math.max(0, last.current + CALM_MS - performance.now()),

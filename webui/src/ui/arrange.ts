@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { type Column, compile } from "../filter.ts";
+import { inOrder } from "../order.ts";
 
 export interface TableColumn extends Column {
   readonly title: string;
@@ -42,24 +43,26 @@ export function arrange(
   for (let i = 0; i < count; i++) if ((!keep || keep(i)) && (!filter || filter.test(i))) rows.push(i);
   const column = columns.find((c) => c.key === sort.key);
   if (!column) return rows;
-  const sign = sort.descending ? -1 : 1;
-  if (column.number) {
-    const keys = new Float64Array(count);
-    // What is missing comes last, whichever way it is sorted.
-    for (const r of rows) keys[r] = column.number(r) ?? Number.NaN;
-    return rows.sort((a, b) => {
-      const [x, y] = [keys[a]!, keys[b]!];
-      const missing = Number(Number.isNaN(x)) - Number(Number.isNaN(y));
-      if (missing || Number.isNaN(x)) return missing || a - b;
-      return sign * (x - y) || a - b;
-    });
-  }
-  const texts = new Map(rows.map((r) => [r, column.text(r)]));
-  return rows.sort((a, b) => sign * compareText(texts.get(a)!, texts.get(b)!) || a - b);
+  return inOrder(rows, column.number ? numbers(rows, column) : ranks(rows, column), sort.descending);
+}
+
+function numbers(rows: readonly number[], column: TableColumn): Float64Array {
+  return Float64Array.from(rows, (r) => column.number!(r) ?? Number.NaN);
 }
 
 const collator = new Intl.Collator("en", { numeric: true });
-const compareText = (a: string, b: string) => collator.compare(a, b);
+
+/** The place of each text among all different ones: comparing each pair of rows by language would take far longer. */
+function ranks(rows: readonly number[], column: TableColumn): Float64Array {
+  const texts = rows.map((r) => column.text(r));
+  const different = [...new Set(texts)].sort(collator.compare);
+  const rank = new Map<string, number>();
+  different.forEach((text, i) => {
+    const before = different[i - 1];
+    rank.set(text, before !== undefined && collator.compare(before, text) === 0 ? rank.get(before)! : i);
+  });
+  return Float64Array.from(texts, (text) => rank.get(text)!);
+}
 
 /** The sum of what the tracks need at least, so that the head and all rows, each a grid of its own, agree. */
 export function leastWidth(tracks: string): number {

@@ -73,11 +73,11 @@ async def get_experiment(call: Call) -> Handled:
     )
 
 
-@routes.add("GET", "/v1/ui/experiments/{experiment_id}/trials", answer=wire.UiTrialTable)
+@routes.add("GET", "/v1/ui/experiments/{experiment_id}/trials", answer=wire.UiTrialTable, parameters=["folded"])
 async def trial_table(call: Call) -> Handled:
     """Get all trials of an experiment, column by column; with an ETag, and at most a second behind."""
     experiment = await _experiment(call)
-    return _answer(call, await call.service.feed.trials(experiment))
+    return _answer(call, await call.service.feed.trials(experiment, call.query.boolean("folded")))
 
 
 @routes.add("GET", "/v1/ui/experiments/{experiment_id}/curves", answer=None, parameters=["limit", "points"])
@@ -106,11 +106,14 @@ async def decisions(call: Call) -> Handled:
     return await call.service.feed.decisions(experiment, limit, before, after, trial)
 
 
-@routes.add("GET", "/v1/ui/experiments/{experiment_id}/rungs", answer=wire.UiRungs, parameters=["event"])
+@routes.add("GET", "/v1/ui/experiments/{experiment_id}/rungs", answer=wire.UiRungs, parameters=["event", "limit"])
 async def rungs(call: Call) -> Handled:
     """Get the results at each length that trials were asked to train to, as they were when an event was answered."""
-    experiment = await _experiment(call)
-    return _answer(call, await call.service.feed.rungs(experiment, call.query.optional_integer("event")))
+    experiment, event = await _experiment(call), call.query.optional_integer("event")
+    limit = call.query.optional_integer("limit")
+    if limit is not None and limit < 0:
+        raise InvalidInput(f"limit must be at least 0, got {limit}; leave it out for all results")
+    return _answer(call, await call.service.feed.rungs(experiment, event, limit))
 
 
 @routes.add("GET", "/v1/ui/experiments/{experiment_id}/summary", answer=wire.UiSummary)
