@@ -57,6 +57,12 @@ class UiExperiment(Answer, frozen=True, kw_only=True):
     has_code: bool | UnsetType = UNSET
 
 
+class UiConfig(Answer, frozen=True, kw_only=True):
+    """A configuration as it was submitted, without its secrets; "" where none was."""
+
+    config: str
+
+
 class UiExperiments(Answer, frozen=True, kw_only=True):
     """A page of experiments; ``counts`` are those of all states, whatever states were asked for."""
 

@@ -405,3 +405,28 @@ async def test_many_who_ask_at_once_are_served_by_one_encoding(m: Rig) -> None:
     answers = await asyncio.gather(*(m.call("GET", "/v1/ui/experiments/1/trials") for _ in range(20)))
     assert made == 1
     assert len({answer.content for answer in answers}) == 1
+
+
+@served
+async def test_secrets_of_a_configuration_are_hidden_from_pages_and_come_back_in_a_fork(m: Rig) -> None:
+    text = (
+        CONFIG
+        + "checkpoint_storage:\n  type: s3  # the usual one\n  bucket: b\n  access_key: AKIA\n  secret_key: S3CRET\n"
+    )
+    e = await m.create(text)
+    shown = await m.get(f"/v1/ui/experiments/{e}")
+    assert shown["config"]["checkpoint_storage"]["secret_key"] == "********"
+    page = (await m.get(f"/v1/ui/experiments/{e}/config"))["config"]
+    assert "# the usual one" in page
+    for answer in (page, str(shown)):
+        assert "S3CRET" not in answer
+        assert "AKIA" not in answer
+    # Clients of the REST API make experiments of what they read, so they are told everything.
+    assert (await m.get(f"/v1/experiments/{e}"))["experiment"]["originalConfig"] == text
+    fork = await m.create(page.replace("a test", "a fork"), modelDefinition=[], parentId=e)
+    made = (await m.get(f"/v1/experiments/{fork}"))["experiment"]
+    assert made["config"]["checkpoint_storage"]["secret_key"] == "S3CRET"
+    assert made["config"]["checkpoint_storage"]["access_key"] == "AKIA"
+    assert made["name"] == "a fork"
+    body = {"config": CONFIG + "data: {password: '********'}", "parentId": e}
+    refused(await m.call("POST", "/v1/experiments", body), 400, "data.password is hidden")

@@ -32,7 +32,10 @@ async def serve_stream(api: Api, scope: Scope, receive: Receive, send: Send) -> 
         await receive()
         await send({"type": "websocket.accept"})
         client.put(message("hello", master=api.identity.master_id))
-        watches = [asyncio.ensure_future(_until_gone(client, receive)), asyncio.ensure_future(_until_over(call, client))]
+        watches = [
+            asyncio.ensure_future(_until_gone(client, receive)),
+            asyncio.ensure_future(_until_over(call, client)),
+        ]
         try:
             # The client may be gone before we know, or take nothing.
             with contextlib.suppress(OSError, asyncio.TimeoutError):

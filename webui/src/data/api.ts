@@ -111,11 +111,9 @@ export const experiments = {
       `${V1}/experiments`,
       { parentId, config, activate: true },
     ),
-  raw: (id: number) =>
-    get<{ experiment: { originalConfig: string; forkedFrom: number | null; notes: string } }>(
-      `to read experiment ${id}`,
-      `${V1}/experiments/${id}`,
-    ),
+  /** As it was submitted, with secrets hidden; the master puts them back into a fork. */
+  submitted: (id: number) =>
+    get<{ config: string }>(`to read the configuration of experiment ${id}`, `${UI}/experiments/${id}/config`),
   code: (id: number) =>
     get<{ b64Tgz: string }>(`to read the files of experiment ${id}`, `${V1}/experiments/${id}/model_def`),
   checkpoints: (id: number) =>
