@@ -124,8 +124,9 @@ class UiRungs(Answer, frozen=True, kw_only=True):
 
 
 class UiSummary(Answer, frozen=True, kw_only=True):
-    """What the search method says of itself; null where it says nothing, or is not known to the master."""
+    """What the search method says of itself, and after which event it said so; null where it says nothing."""
 
+    event: int | None
     summary: Mapping[str, Any] | None
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from determined.domain.ids import ExperimentId, TrialId
 from determined.domain.search_method import SearchMethod
-from determined.master.service.loading import config_of
+from determined.master.service.loading import config_of, load_lane
 from determined.methods.async_halving import AsyncHalvingSearch
 from determined.methods.halving import Bracket, Phase
 from determined.methods.hosted import Hosted
@@ -352,7 +352,6 @@ hyperparameters: {lr: {type: double, minval: 0.0, maxval: 1.0}}
 async def test_a_method_that_the_master_runs_says_where_it_stands(m: Rig) -> None:
     halving = await m.create(HOSTED.replace("SEARCHER", "async_halving").replace("MORE", "num_rungs: 2"))
     plain = await m.create(HOSTED.replace("SEARCHER", "random").replace("MORE, ", ""))
-    custom = await m.create()
     told = await told_when(m, halving, lambda summary: summary and summary["brackets"][0]["started"])
     [bracket] = told["brackets"]
     assert (bracket["started"], bracket["of"], bracket["ended"]) == (2, 6, 0)
@@ -362,9 +361,27 @@ async def test_a_method_that_the_master_runs_says_where_it_stands(m: Rig) -> Non
     ]
     told = await told_when(m, plain, lambda summary: summary and summary["started"])
     assert told == {"started": 2, "of": 6, "finished": 0, "invalid": 0, "length": 4}
-    assert await m.get(f"/v1/ui/experiments/{custom}/summary") == {"summary": None}
     await m.post(f"/v1/experiments/{halving}/kill")
     await told_when(m, halving, lambda summary: summary is None)
+
+
+@served
+async def test_a_search_runner_sends_what_its_method_says_along_with_its_answers(m: Rig) -> None:
+    e = await m.create()
+    path = f"/v1/ui/experiments/{e}/summary"
+    assert await m.get(path) == {"event": None, "summary": None}
+    ok(await m.operate(e, 1, create_trial(request_id(1)), summary={"started": 1}))
+    assert await m.get(path) == {"event": 1, "summary": {"started": 1}}
+    # An answer without one changes nothing, and neither does one that is refused, or that is only repeated.
+    ok(await m.operate(e, None, validate_after(request_id(1), 5)))
+    for refuses in ({"a": "x" * 70_000}, "text", [1]):
+        refused(await m.operate(e, None, close_trial(request_id(1)), summary=refuses), 400, "ummary")
+    refused(await m.operate(e, 1, create_trial(request_id(2)), summary={"started": 9}), 409)
+    ok(await m.operate(e, 1, create_trial(request_id(1)), summary={"started": 3}))
+    assert await m.get(path) == {"event": 1, "summary": {"started": 1}}
+    # It is no part of the state of the search: that is found again without it.
+    lane = await load_lane(m.store, await m.store.get_experiment(ExperimentId(e)))
+    assert (lane.seq, lane.answered) == (await m.service.commits.version(ExperimentId(e)), 1)
 
 
 async def told_when(m: Rig, experiment: int, claim: Callable[[Any], object]) -> Any:

@@ -95,7 +95,7 @@ export const experiments = {
   rungs: (id: number, event?: number) =>
     get<T.Rungs>(`to read the rungs of experiment ${id}`, `${UI}/experiments/${id}/rungs${search({ event })}`),
   summary: (id: number) =>
-    get<{ summary: Record<string, unknown> | null }>(
+    get<{ event: number | null; summary: Record<string, unknown> | null }>(
       `to read what the method of experiment ${id} says of itself`,
       `${UI}/experiments/${id}/summary`,
     ),

@@ -124,8 +124,9 @@ async def rungs(call: Call) -> Handled:
 
 @routes.add("GET", "/v1/ui/experiments/{experiment_id}/summary", answer=wire.UiSummary)
 async def summary(call: Call) -> Handled:
-    """Get where a search stands in its method's own words; null where the method does not run in the master."""
-    return wire.UiSummary(summary=call.service.summary((await _experiment(call)).id))
+    """Get where a search stands in its method's own words, and after which event; null where it says nothing."""
+    event, said = await call.service.summary((await _experiment(call)).id)
+    return wire.UiSummary(event=event, summary=said)
 
 
 @routes.add("GET", "/v1/ui/trials/{trial_id}/metrics", answer=wire.UiTrialMetrics)
