@@ -130,6 +130,24 @@ class UiSummary(Answer, frozen=True, kw_only=True):
     summary: Mapping[str, Any] | None
 
 
+class UiLogLine(Answer, frozen=True, kw_only=True):
+    """A line of a trial's log."""
+
+    trial: int
+    id: int
+    time: float
+    level: str
+    text: str
+
+
+class UiLogs(Answer, frozen=True, kw_only=True):
+    """Lines of many trials, oldest first; ``searched`` of the ``trials`` were looked at, those active last."""
+
+    lines: Sequence[UiLogLine]
+    searched: int
+    trials: int
+
+
 class UiCodes(Answer, frozen=True, kw_only=True):
     """A column of texts as places in ``values``."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import struct
 from array import array
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,7 @@ import pytest
 from determined.domain.ids import ExperimentId, TrialId
 from determined.domain.search_method import SearchMethod
 from determined.master.service.loading import config_of, load_lane
+from determined.master.ui import merged_log
 from determined.methods.async_halving import AsyncHalvingSearch
 from determined.methods.halving import Bracket, Phase
 from determined.methods.hosted import Hosted
@@ -447,3 +449,41 @@ async def test_secrets_of_a_configuration_are_hidden_from_pages_and_come_back_in
     assert made["name"] == "a fork"
     body = {"config": CONFIG + "data: {password: '********'}", "parentId": e}
     refused(await m.call("POST", "/v1/experiments", body), 400, "data.password is hidden")
+
+
+@served
+async def test_the_logs_of_all_trials_are_one_log_by_time(m: Rig) -> None:
+    e = await m.create(CONFIG.replace("slots_per_trial: 1", "slots_per_trial: 0"))
+    runs = [await m.start_trial(e, number) for number in (1, 2, 3)]
+    ticks = itertools.count(1.0)
+    m.launcher._clock = lambda: next(ticks)
+    for number in range(4):
+        for run in runs:
+            level = "ERROR: " if number == 3 else ""
+            await m.launcher.log(run.allocation, f"{level}line {number} of {run.trial}")
+    path = f"/v1/ui/experiments/{e}/logs"
+    everything = await m.get(path)
+    assert (everything["searched"], everything["trials"]) == (3, 3)
+    own = [line for line in everything["lines"] if "line" in line["text"]]
+    expected = [f"line {number} of {run.trial}" for number in range(4) for run in runs]
+    assert [line["text"] for line in own] == expected
+    assert own[0].keys() == {"trial", "id", "time", "level", "text"}
+
+    async def texts(**parameters: Any) -> list[str]:
+        return [line["text"] for line in (await m.get(path, params=parameters))["lines"]]
+
+    # The newest ones, of all or of some trials, searched or from a level on.
+    assert await texts(limit=4) == expected[-4:]
+    some = f"{runs[0].trial},{runs[2].trial}"
+    assert await texts(trials=some, find="LINE 1") == [expected[3], expected[5]]
+    assert await texts(level="warning") == expected[-3:]
+    assert len(await texts(level="info")) == len(everything["lines"])
+    # One that ended long before the oldest line that is shown need not be read.
+    await m.launcher.exit(runs[0].allocation, 0)
+    ok(await m.operate(e, None, close_trial(request_id(1))))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merged_log, "MOST_TRIALS", 2)
+        assert (await m.get(path, params={"find": "nowhere"}))["searched"] == 2
+        refused(await m.call("GET", f"{path}?trials=1,2,3"), 400, "at most 2")
+    for wrong, status in (("trials=99", 404), ("trials=x", 400), ("level=loud", 400), ("limit=0", 400)):
+        refused(await m.call("GET", f"{path}?{wrong}"), status)

@@ -119,9 +119,12 @@ export class Stream {
     if (document.hidden) return;
     this.told("reconnecting");
     clearTimeout(this.retry);
-    this.retry = setTimeout(async () => {
-      if (!(await this.refused())) this.reopen();
-    }, backoff(this.attempt++, Math.random()));
+    this.retry = setTimeout(
+      async () => {
+        if (!(await this.refused())) this.reopen();
+      },
+      backoff(this.attempt++, Math.random()),
+    );
   }
 
   private visibility(): void {

@@ -151,7 +151,9 @@ function Fork({ info }: { info: Experiment }) {
               onInput={(e) => setText(e.currentTarget.value)}
             />
             {text?.includes(HIDDEN) && (
-              <p class="note">Secrets are hidden. What stays {HIDDEN} is taken over from experiment {info.id}.</p>
+              <p class="note">
+                Secrets are hidden. What stays {HIDDEN} is taken over from experiment {info.id}.
+              </p>
             )}
             {problem && (
               <p class="problem" role="alert">
