@@ -27,6 +27,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+MODEL = Path(__file__).parent / "model"
 TRIALS = 300
 PATIENCE_MS = 30_000
 
@@ -54,6 +55,13 @@ def master(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     filling = [sys.executable, "-m", "determined.testing.ui_fixture", "--trials", str(TRIALS), str(local.data)]
     subprocess.run(filling, check=True, stdout=subprocess.DEVNULL)
     with local:
+        yield local
+
+
+@pytest.fixture(scope="session")
+def busy(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMaster]:
+    """A master on which tests run experiments of their own; whoever says who they are may log in."""
+    with LocalMaster(tmp_path_factory.mktemp("busy"), open_mode=True, slots=3) as local:
         yield local
 
 

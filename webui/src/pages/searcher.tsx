@@ -22,8 +22,11 @@ export function SearcherTab({ data, info }: TabProps) {
   const event = chosen === null ? null : Number(chosen);
   const trial = query.value.get("trial");
   const log = useDecisions(data, event, trial === null ? null : Number(trial));
-  const rungs = useRungs(data, event);
-  const lengths = useMemo(() => rungLengths(rungs), [rungs]);
+  // Whether there are rungs at all is told by those that there are now: at the first events there was only one.
+  const present = useRungs(data, null);
+  const past = useRungs(data, event, event !== null);
+  const rungs = event === null ? present : past;
+  const lengths = useMemo(() => rungLengths(present), [present]);
   const last = log.last;
   const decided =
     log.list.state === "ready" ? log.list.value.find((d) => event !== null && d.event <= event) : undefined;
@@ -35,7 +38,11 @@ export function SearcherTab({ data, info }: TabProps) {
         {hasRungs && (
           <div class="column">
             <Card title="Rungs" note={event === null ? better(info) : `as they were at event ${int(event)}`}>
-              <Ladder rungs={rungs!} info={info} marked={decided?.trial ?? null} />
+              {rungs ? (
+                <Ladder rungs={rungs} info={info} marked={decided?.trial ?? null} />
+              ) : (
+                <Skeleton rows={lengths.length} height={60} />
+              )}
               <RungLegend />
             </Card>
             <MethodSummary data={data} info={info} />

@@ -7,8 +7,8 @@ import type { Rungs } from "../data/types.ts";
 
 const CALM_MS = 3000;
 
-/** null until known; the rungs at the last event when none is named. */
-export function useRungs(data: ExperimentData, event: number | null): Rungs | null {
+/** null until known, or when they are not wanted; the rungs at the last event when none is named. */
+export function useRungs(data: ExperimentData, event: number | null, isWanted = true): Rungs | null {
   const [rungs, set] = useState<Rungs | null>(null);
   const wanted = useRef(0);
   const last = useRef(0);
@@ -16,6 +16,10 @@ export function useRungs(data: ExperimentData, event: number | null): Rungs | nu
   const newest = event === null ? (data.decisions.value[0]?.event ?? 0) : event;
   useEffect(() => {
     const mine = ++wanted.current;
+    if (!isWanted) {
+      set(null);
+      return;
+    }
     const fetchThem = async () => {
       timer.current = undefined;
       last.current = performance.now();
@@ -32,9 +36,9 @@ export function useRungs(data: ExperimentData, event: number | null): Rungs | nu
       clearTimeout(timer.current);
       timer.current = undefined;
     };
-  }, [data, event]);
+  }, [data, event, isWanted]);
   useEffect(() => {
-    if (event !== null || !newest || timer.current) return;
+    if (!isWanted || event !== null || !newest || timer.current) return;
     const mine = wanted.current;
     timer.current = setTimeout(
       async () => {
