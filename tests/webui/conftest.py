@@ -17,7 +17,7 @@ from tests.webui.watch import Watched, watch
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 STATIC = Path(__file__).parents[2] / "determined" / "webui_static" / "index.html"
-SCREENSHOTS = Path(__file__).parent / "screenshots"
+SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
