@@ -147,7 +147,7 @@ def test_addresses_and_answers_of_the_master_are_text_as_well(
     at = f"/experiments/{written[0]}"
     log_in(context, busy).close()
     seen = watch(context.new_page(), "/settings")
-    for text in (*CORPUS[:5], AWAY):
+    for text in (CORPUS[0], CORPUS[4], AWAY):
         given = quote(text)
         for path in (
             f"/experiments?q={given}&sort={given}",
