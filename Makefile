@@ -89,7 +89,7 @@ webui: $(VENV)/.dev  ## build the web UI into the package, when its sources have
 test-webui: $(VENV)/.dev  ## types, lint and unit tests of the web UI, and its tests in a browser
 	$(BIN)/python webui/build.py check
 	$(BIN)/python webui/build.py --if-stale
-	$(BIN)/python -m pytest tests/webui
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/webui
 
 docs: $(VENV)/.dev  ## write the generated parts of the documentation
 	$(BIN)/python docs/generate.py
@@ -114,4 +114,4 @@ bench: $(VENV)/.dev  ## measure; compares with other tools, which it installs; t
 	$(BIN)/python -m bench --write bench/results.md
 
 clean:  ## remove what the commands above made
-	rm -rf $(VENV) $(COMPAT_VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(COMPAT_VENV) $(DEMO) determined/webui_static* webui/node_modules build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

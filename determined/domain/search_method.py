@@ -145,7 +145,8 @@ class SearchMethod(abc.ABC):
     def summary(self) -> Mapping[str, Any] | None:
         """Where the search stands, for people: a few JSON-able values that cost nothing to tell, or None.
 
-        The web UI shows it for methods that the master runs. It changes nothing, and nothing is decided by it.
+        The web UI shows it. It is asked for after the answer to a batch of events, for at most a fiftieth of the
+        search's time. It changes nothing, and nothing is decided by it.
         """
         return None
 

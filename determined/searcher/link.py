@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from determined.domain.operations import Operation
@@ -64,6 +64,7 @@ def send_operations(
     trigger: QueuedEvent,
     operations: Sequence[Operation],
     epoch: int | None,
+    summary: Mapping[str, Any] | None = None,
 ) -> None:
     """Answer all events up to ``trigger``. Safe to repeat: the master knows a repetition when it sees one.
 
@@ -78,6 +79,8 @@ def send_operations(
     }
     if epoch is not None:
         body["epoch"] = epoch
+    if summary is not None:
+        body["summary"] = summary
     path = f"/api/v1/experiments/{experiment_id}/searcher_operations"
     step("runner.post.before")
     try:

@@ -20,6 +20,7 @@ from determined.errors import CorruptState, InvalidInput
 from determined.methods.ending import ending
 from determined.searcher import link
 from determined.searcher.event import QueuedEvent, as_queued
+from determined.searcher.words import Words
 from determined.wire.searcher import Inactive, operation_from_json, operation_to_json
 
 logger = logging.getLogger("determined.searcher")
@@ -39,6 +40,7 @@ class SearchRunner:
         self.search_method = ending(search_method)
         self.state = SearcherState()
         self._epoch: int | None = None
+        self._words = Words(self.search_method)
         self._unsaved: list[QueuedEvent] = []
 
     def run_experiment(
@@ -81,7 +83,9 @@ class SearchRunner:
 
     def post_operations(self, session: Any, experiment_id: int, event: Any, operations: list[Operation]) -> None:
         """Send operations as the answer to all events up to ``event``."""
-        link.send_operations(session, experiment_id, event, operations, self._epoch)
+        # A master that knows no epochs knows no summaries either.
+        summary = None if self._epoch is None else self._words.news()
+        link.send_operations(session, experiment_id, event, operations, self._epoch, summary)
 
     def save_state(self, experiment_id: int, operations: list[Operation]) -> None:
         """Make the present state durable, with the operations that are about to be sent."""

@@ -135,6 +135,11 @@ class MemoryStore:
         rows = self._tables.journal_of.get(experiment_id, {})
         return EngineState(parts, q.after(rows, newest, None))
 
+    async def find_state(self, experiment_id: ExperimentId, part: str) -> bytes | None:
+        """What is stored of one part."""
+        found = self._tables.parts_of.get(experiment_id, {}).get(part)
+        return None if found is None else found[1]
+
     async def read_journal(
         self, experiment_id: ExperimentId, after: int, limit: int, kinds: Sequence[str] = ()
     ) -> Sequence[JournalRow]:

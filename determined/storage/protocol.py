@@ -422,6 +422,9 @@ class Store(Protocol):
         """How many experiments of each state match."""
 
     async def load_engine(self, experiment_id: ExperimentId) -> EngineState: ...
+    async def find_state(self, experiment_id: ExperimentId, part: str) -> bytes | None:
+        """What ``PutState`` has stored of one part; None if there is no such part."""
+
     async def read_journal(
         self, experiment_id: ExperimentId, after: int, limit: int, kinds: Sequence[str] = ()
     ) -> Sequence[JournalRow]:

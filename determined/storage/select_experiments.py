@@ -130,6 +130,14 @@ def load_engine(conn: Connection, experiment_id: int) -> EngineState:
     return EngineState(found, read_journal(conn, experiment_id, newest, None))
 
 
+def find_state(conn: Connection, experiment_id: int, part: str) -> bytes | None:
+    """The body of one part."""
+    body: bytes | None = conn.execute(
+        select(parts.c.body).where(parts.c.experiment_id == experiment_id, parts.c.part == part)
+    ).scalar_one_or_none()
+    return body
+
+
 def read_journal(
     conn: Connection, experiment_id: int, after: int, limit: int | None, kinds: Sequence[str] = ()
 ) -> Sequence[JournalRow]:

@@ -210,6 +210,10 @@ class SqlStore:
         """The parts of the snapshot, and the journal after the newest of them."""
         return await self._read(select_experiments.load_engine, experiment_id)
 
+    async def find_state(self, experiment_id: ExperimentId, part: str) -> bytes | None:
+        """What is stored of one part."""
+        return await self._read(select_experiments.find_state, experiment_id, part)
+
     async def read_journal(
         self, experiment_id: ExperimentId, after: int, limit: int, kinds: Sequence[str] = ()
     ) -> Sequence[JournalRow]:

@@ -271,6 +271,9 @@ class StoreContract:
         assert engine.parts == {"experiment": (3, b"new"), "1": (2, b"trial")}
         assert [row.seq for row in engine.journal] == [4, 5]
         assert (await store.load_engine(ExperimentId(9))).parts == {}
+        assert await store.find_state(E1, "experiment") == b"new"
+        assert await store.find_state(E1, "2") is None
+        assert await store.find_state(ExperimentId(9), "experiment") is None
 
     @with_store
     async def test_the_queue_and_its_answers_are_remembered(self, store: Store) -> None:

@@ -8,10 +8,12 @@ import msgspec
 from msgspec import Meta
 
 from determined.domain.records import Experiment
-from determined.errors import NotFound
+from determined.errors import InvalidInput, NotFound
 from determined.wire.answers import Answer
 from determined.wire.requests import Int32
 from determined.wire.trials import BestMetric
+
+MAX_SUMMARY_BYTES = 64 * 1024
 
 
 class EventReference(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -26,12 +28,28 @@ class PostOperations(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     Attributes:
         triggered_by_event: what it answers; None for operations that no event caused.
         epoch: of the search runner, None when it did not attach.
+        summary: where the search stands in its method's words, when that has changed.
     """
 
     experiment_id: Int32 = 0
     searcher_operations: Annotated[list[Any], Meta(max_length=250_000)] = []
     triggered_by_event: EventReference | None = None
     epoch: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
+    summary: dict[str, Any] | None = None
+
+    @property
+    def words(self) -> bytes | None:
+        """The summary as it is kept.
+
+        Raises:
+            InvalidInput: it is too long.
+        """
+        if self.summary is None:
+            return None
+        words = msgspec.json.encode({"event": self.trigger, "summary": self.summary})
+        if len(words) > MAX_SUMMARY_BYTES:
+            raise InvalidInput(f"summary: {len(words)} bytes of JSON (allowed: {MAX_SUMMARY_BYTES}); tell less")
+        return words
 
     @property
     def trigger(self) -> int | None:

@@ -57,6 +57,12 @@ class UiExperiment(Answer, frozen=True, kw_only=True):
     has_code: bool | UnsetType = UNSET
 
 
+class UiConfig(Answer, frozen=True, kw_only=True):
+    """A configuration as it was submitted, without its secrets; "" where none was."""
+
+    config: str
+
+
 class UiExperiments(Answer, frozen=True, kw_only=True):
     """A page of experiments; ``counts`` are those of all states, whatever states were asked for."""
 
@@ -122,9 +128,28 @@ class UiRungs(Answer, frozen=True, kw_only=True):
 
 
 class UiSummary(Answer, frozen=True, kw_only=True):
-    """What the search method says of itself; null where it says nothing, or is not known to the master."""
+    """What the search method says of itself, and after which event it said so; null where it says nothing."""
 
+    event: int | None
     summary: Mapping[str, Any] | None
+
+
+class UiLogLine(Answer, frozen=True, kw_only=True):
+    """A line of a trial's log."""
+
+    trial: int
+    id: int
+    time: float
+    level: str
+    text: str
+
+
+class UiLogs(Answer, frozen=True, kw_only=True):
+    """Lines of many trials, oldest first; ``searched`` of the ``trials`` were looked at, those active last."""
+
+    lines: Sequence[UiLogLine]
+    searched: int
+    trials: int
 
 
 class UiCodes(Answer, frozen=True, kw_only=True):

@@ -86,6 +86,7 @@ async def _read_everything(store: SqlStore) -> None:
     await store.find_by_client_key(UserId(1), "key")
     await store.list_unfinished()
     await store.load_engine(E1)
+    await store.find_state(E1, "part")
     await store.read_journal(E1, 0, 10)
     await store.read_events(E1, 0, 10)
     await store.read_journal(E1, 0, 10, ["kind"])

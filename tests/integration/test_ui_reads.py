@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import struct
 from array import array
 from collections.abc import Awaitable, Callable
@@ -13,7 +14,8 @@ import pytest
 
 from determined.domain.ids import ExperimentId, TrialId
 from determined.domain.search_method import SearchMethod
-from determined.master.service.loading import config_of
+from determined.master.service.loading import config_of, load_lane
+from determined.master.ui import merged_log
 from determined.methods.async_halving import AsyncHalvingSearch
 from determined.methods.halving import Bracket, Phase
 from determined.methods.hosted import Hosted
@@ -387,7 +389,6 @@ hyperparameters: {lr: {type: double, minval: 0.0, maxval: 1.0}}
 async def test_a_method_that_the_master_runs_says_where_it_stands(m: Rig) -> None:
     halving = await m.create(HOSTED.replace("SEARCHER", "async_halving").replace("MORE", "num_rungs: 2"))
     plain = await m.create(HOSTED.replace("SEARCHER", "random").replace("MORE, ", ""))
-    custom = await m.create()
     told = await told_when(m, halving, lambda summary: summary and summary["brackets"][0]["started"])
     [bracket] = told["brackets"]
     assert (bracket["started"], bracket["of"], bracket["ended"]) == (2, 6, 0)
@@ -397,9 +398,27 @@ async def test_a_method_that_the_master_runs_says_where_it_stands(m: Rig) -> Non
     ]
     told = await told_when(m, plain, lambda summary: summary and summary["started"])
     assert told == {"started": 2, "of": 6, "finished": 0, "invalid": 0, "length": 4}
-    assert await m.get(f"/v1/ui/experiments/{custom}/summary") == {"summary": None}
     await m.post(f"/v1/experiments/{halving}/kill")
     await told_when(m, halving, lambda summary: summary is None)
+
+
+@served
+async def test_a_search_runner_sends_what_its_method_says_along_with_its_answers(m: Rig) -> None:
+    e = await m.create()
+    path = f"/v1/ui/experiments/{e}/summary"
+    assert await m.get(path) == {"event": None, "summary": None}
+    ok(await m.operate(e, 1, create_trial(request_id(1)), summary={"started": 1}))
+    assert await m.get(path) == {"event": 1, "summary": {"started": 1}}
+    # An answer without one changes nothing, and neither does one that is refused, or that is only repeated.
+    ok(await m.operate(e, None, validate_after(request_id(1), 5)))
+    for refuses in ({"a": "x" * 70_000}, "text", [1]):
+        refused(await m.operate(e, None, close_trial(request_id(1)), summary=refuses), 400, "ummary")
+    refused(await m.operate(e, 1, create_trial(request_id(2)), summary={"started": 9}), 409)
+    ok(await m.operate(e, 1, create_trial(request_id(1)), summary={"started": 3}))
+    assert await m.get(path) == {"event": 1, "summary": {"started": 1}}
+    # It is no part of the state of the search: that is found again without it.
+    lane = await load_lane(m.store, await m.store.get_experiment(ExperimentId(e)))
+    assert (lane.seq, lane.answered) == (await m.service.commits.version(ExperimentId(e)), 1)
 
 
 async def told_when(m: Rig, experiment: int, claim: Callable[[Any], object]) -> Any:
@@ -440,3 +459,66 @@ async def test_many_who_ask_at_once_are_served_by_one_encoding(m: Rig) -> None:
     answers = await asyncio.gather(*(m.call("GET", "/v1/ui/experiments/1/trials") for _ in range(20)))
     assert made == 1
     assert len({answer.content for answer in answers}) == 1
+
+
+@served
+async def test_secrets_of_a_configuration_are_hidden_from_pages_and_come_back_in_a_fork(m: Rig) -> None:
+    text = (
+        CONFIG
+        + "checkpoint_storage:\n  type: s3  # the usual one\n  bucket: b\n  access_key: AKIA\n  secret_key: S3CRET\n"
+    )
+    e = await m.create(text)
+    shown = await m.get(f"/v1/ui/experiments/{e}")
+    assert shown["config"]["checkpoint_storage"]["secret_key"] == "********"
+    page = (await m.get(f"/v1/ui/experiments/{e}/config"))["config"]
+    assert "# the usual one" in page
+    for answer in (page, str(shown)):
+        assert "S3CRET" not in answer
+        assert "AKIA" not in answer
+    # Clients of the REST API make experiments of what they read, so they are told everything.
+    assert (await m.get(f"/v1/experiments/{e}"))["experiment"]["originalConfig"] == text
+    fork = await m.create(page.replace("a test", "a fork"), modelDefinition=[], parentId=e)
+    made = (await m.get(f"/v1/experiments/{fork}"))["experiment"]
+    assert made["config"]["checkpoint_storage"]["secret_key"] == "S3CRET"
+    assert made["config"]["checkpoint_storage"]["access_key"] == "AKIA"
+    assert made["name"] == "a fork"
+    body = {"config": CONFIG + "data: {password: '********'}", "parentId": e}
+    refused(await m.call("POST", "/v1/experiments", body), 400, "data.password is hidden")
+
+
+@served
+async def test_the_logs_of_all_trials_are_one_log_by_time(m: Rig) -> None:
+    e = await m.create(CONFIG.replace("slots_per_trial: 1", "slots_per_trial: 0"))
+    runs = [await m.start_trial(e, number) for number in (1, 2, 3)]
+    ticks = itertools.count(1.0)
+    m.launcher._clock = lambda: next(ticks)
+    for number in range(4):
+        for run in runs:
+            level = "ERROR: " if number == 3 else ""
+            await m.launcher.log(run.allocation, f"{level}line {number} of {run.trial}")
+    path = f"/v1/ui/experiments/{e}/logs"
+    everything = await m.get(path)
+    assert (everything["searched"], everything["trials"]) == (3, 3)
+    own = [line for line in everything["lines"] if "line" in line["text"]]
+    expected = [f"line {number} of {run.trial}" for number in range(4) for run in runs]
+    assert [line["text"] for line in own] == expected
+    assert own[0].keys() == {"trial", "id", "time", "level", "text"}
+
+    async def texts(**parameters: Any) -> list[str]:
+        return [line["text"] for line in (await m.get(path, params=parameters))["lines"]]
+
+    # The newest ones, of all or of some trials, searched or from a level on.
+    assert await texts(limit=4) == expected[-4:]
+    some = f"{runs[0].trial},{runs[2].trial}"
+    assert await texts(trials=some, find="LINE 1") == [expected[3], expected[5]]
+    assert await texts(level="warning") == expected[-3:]
+    assert len(await texts(level="info")) == len(everything["lines"])
+    # One that ended long before the oldest line that is shown need not be read.
+    await m.launcher.exit(runs[0].allocation, 0)
+    ok(await m.operate(e, None, close_trial(request_id(1))))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merged_log, "MOST_TRIALS", 2)
+        assert (await m.get(path, params={"find": "nowhere"}))["searched"] == 2
+        refused(await m.call("GET", f"{path}?trials=1,2,3"), 400, "at most 2")
+    for wrong, status in (("trials=99", 404), ("trials=x", 400), ("level=loud", 400), ("limit=0", 400)):
+        refused(await m.call("GET", f"{path}?{wrong}"), status)

@@ -46,6 +46,24 @@ async def test_a_session_is_opened_with_name_and_password_and_closed_for_good(m:
 
 
 @served
+async def test_logging_out_ends_the_session_of_an_older_page_as_well(m: Rig) -> None:
+    cookie = await session(m, username="admin", password=m.password)
+    token = ok(await m.call("POST", "/v1/auth/login", {"username": "determined", "password": m.password}))["token"]
+    older = f"auth={token}"
+    assert ok(await m.call("GET", "/ui/session", headers=with_cookie(older)))["user"]["username"] == "determined"
+    closed = await m.call("DELETE", "/ui/session", headers=with_cookie(f"{cookie}; {older}", **OWN))
+    cleared = {c.partition("=")[0]: c for c in closed.headers.get_list("set-cookie")}
+    assert cleared.keys() == {"det_session_8080", "auth"}
+    assert all("Max-Age=0" in c for c in cleared.values())
+    for left in (cookie, older):
+        refused(await m.call("GET", "/ui/session", headers=with_cookie(left)), 401)
+    # What is void already does not stand in the way.
+    cookie = await session(m, username="admin", password=m.password)
+    closed = await m.call("DELETE", "/ui/session", headers=with_cookie(f"{cookie}; {older}", **OWN))
+    assert closed.status_code == 204
+
+
+@served
 async def test_a_session_is_opened_with_a_token_which_it_does_not_give_away(m: Rig) -> None:
     token = str(m.client.headers["Authorization"]).partition(" ")[2]
     cookie = await session(m, token=token)

@@ -284,3 +284,37 @@ async def test_a_master_that_stops_says_so(m: Rig, port: int) -> None:
             await until_heard(socket, "never")
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1001
+
+
+@behind_a_server
+async def test_who_logs_out_or_may_not_log_in_any_more_hears_nothing_more(m: Rig, port: int) -> None:
+    admin = ok(await m.call("POST", "/v1/auth/login", {"username": "admin", "password": m.password}))["token"]
+    first, second = [
+        ok(await m.call("POST", "/v1/auth/login", {"username": "determined", "password": m.password}))["token"]
+        for _ in range(2)
+    ]
+    bearers = [{"Authorization": f"Bearer {token}"} for token in (admin, first, second)]
+    async with (
+        listening(m, port, "experiments", headers=bearers[0]) as stays,
+        listening(m, port, "experiments", headers=bearers[1]) as leaves,
+        listening(m, port, "experiments", headers=bearers[2]) as is_sent_away,
+    ):
+        for socket in (stays, leaves, is_sent_away):
+            await heard(socket)
+        assert (await m.call("DELETE", "/ui/session", headers=bearers[1])).status_code == 204
+        assert await code_of(leaves) == 1008
+        e = await m.create()
+        # The other session of the same user is another session.
+        for socket in (stays, is_sent_away):
+            assert (await until_heard(socket, "experiments"))["experiments"][0]["id"] == e
+        ok(await m.call("PATCH", "/v1/users/2", {"active": False}, headers=bearers[0]))
+        assert await code_of(is_sent_away) == 1008
+        ok(await m.call("PATCH", f"/v1/experiments/{e}", {"name": "renamed"}, headers=bearers[0]))
+        assert (await until_heard(stays, "experiments"))["experiments"][0]["name"] == "renamed"
+
+
+async def code_of(socket: ClientConnection) -> int:
+    """The code with which the other side closes a connection."""
+    await socket.wait_closed()
+    assert socket.close_code is not None
+    return socket.close_code

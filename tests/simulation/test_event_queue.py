@@ -317,7 +317,7 @@ def listen_to_everybody(patch: pytest.MonkeyPatch) -> None:
     """Runners that were replaced are still heard."""
     real = MasterService.post_operations
 
-    async def post(self: MasterService, experiment_id: Any, ops: Any, trigger: Any, epoch: Any) -> None:
+    async def post(self: MasterService, experiment_id: Any, ops: Any, trigger: Any, *others: Any) -> None:
         await real(self, experiment_id, ops, trigger, None)
 
     patch.setattr(MasterService, "post_operations", post)

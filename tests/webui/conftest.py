@@ -17,7 +17,7 @@ from tests.webui.watch import Watched, watch
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 STATIC = Path(__file__).parents[2] / "determined" / "webui_static" / "index.html"
-SCREENSHOTS = Path(__file__).parent / "screenshots"
+SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -27,10 +27,18 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+MODEL = Path(__file__).parent / "model"
 TRIALS = 300
 PATIENCE_MS = 30_000
 
 expect.set_options(timeout=PATIENCE_MS)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A walk through all pages takes its time on a machine that has much else to do."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.timeout(300))
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +62,13 @@ def master(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     filling = [sys.executable, "-m", "determined.testing.ui_fixture", "--trials", str(TRIALS), str(local.data)]
     subprocess.run(filling, check=True, stdout=subprocess.DEVNULL)
     with local:
+        yield local
+
+
+@pytest.fixture(scope="session")
+def busy(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMaster]:
+    """A master on which tests run experiments of their own; whoever says who they are may log in."""
+    with LocalMaster(tmp_path_factory.mktemp("busy"), open_mode=True, slots=3) as local:
         yield local
 
 

@@ -8,11 +8,13 @@ from typing import Any
 from playwright.sync_api import Page
 
 # The page's own policy forbids scripts from strings, so waiting is done inside of one evaluation.
-_UNTIL = """(test) => new Promise((done) => {
+_UNTIL = """(test) => new Promise((done, fail) => {
+  const end = performance.now() + 30000;
   const look = () => {
     const charts = window.describeCharts?.() ?? {};
     const value = FUNCTION(charts, document);
     if (value) done(value === true ? charts : value);
+    else if (performance.now() > end) fail(new Error(`not in 30 s; the charts: ${JSON.stringify(charts)}`));
     else requestAnimationFrame(look);
   };
   look();

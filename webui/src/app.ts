@@ -1,7 +1,7 @@
 /** What the whole page shares: who is logged in, the connection, messages, and the experiment that is open. */
 
 import { signal } from "@preact/signals";
-import { session } from "./data/api.ts";
+import { ApiError, session } from "./data/api.ts";
 import { ExperimentData } from "./data/experiment.ts";
 import { type Connection, Stream } from "./data/stream.ts";
 import type { User } from "./data/types.ts";
@@ -15,7 +15,19 @@ export const stream = new Stream((state) => {
   connection.value = state;
   if (state === "live" || state === "idle") lostAt.value = null;
   else if (state === "reconnecting" && lostAt.value === null) lostAt.value = performance.now() / 1000;
-});
+}, isLoggedOut);
+
+/** Whether the master says that nobody is logged in here; while it says nothing, that is not known. */
+async function isLoggedOut(): Promise<boolean> {
+  try {
+    await session.get();
+  } catch (e) {
+    if (!(e instanceof ApiError) || e.status !== 401) return false;
+    user.value = null;
+    return true;
+  }
+  return false;
+}
 
 /** The time of day, in seconds, renewed every second while the page is seen. */
 export const now = signal(Date.now() / 1000);

@@ -1,30 +1,41 @@
 /** Numbers, times and sizes as people read them. */
 
+import { digits, grouping, SEPARATOR } from "./numbers.ts";
+
 const MINUS = "−";
 
-/** Four significant digits; very small and very large ones with an exponent; a dash for nothing. */
+/** A few significant digits; very small and very large ones with an exponent; a dash for nothing. */
 export function num(value: number | null | undefined): string {
   if (value == null || Number.isNaN(value)) return "–";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : `${MINUS}∞`;
   const size = Math.abs(value);
+  const wanted = digits.value === "all" ? null : Number(digits.value);
   if (size !== 0 && (size < 1e-3 || size >= 1e7)) {
-    const [digits = "", exponent = ""] = value.toExponential(2).split("e");
+    const [mantissa = "", exponent = ""] = value
+      .toExponential(wanted === null ? undefined : Math.max(2, wanted - 2))
+      .split("e");
     const power = exponent.replace("+", "").replace("-", MINUS);
-    return `${trimZeros(digits).replace("-", MINUS)}e${power}`;
+    return `${trimZeros(mantissa).replace("-", MINUS)}e${power}`;
   }
-  const text = size >= 1000 ? int(Math.round(value)) : String(Number(value.toPrecision(4)));
-  return text.replace("-", MINUS);
+  if (wanted === null) return grouped(String(value)).replace("-", MINUS);
+  const text = size >= 10 ** (wanted - 1) ? String(Math.round(value)) : String(Number(value.toPrecision(wanted)));
+  return grouped(text).replace("-", MINUS);
+}
+
+/** Separators between the thousands of a number that is written out. */
+function grouped(text: string): string {
+  const [whole = "", fraction] = text.split(".");
+  const parted = whole.replace(/\B(?=(\d{3})+$)/g, SEPARATOR[grouping.value]);
+  return fraction === undefined ? parted : `${parted}.${fraction}`;
 }
 
 function trimZeros(digits: string): string {
   return digits.includes(".") ? digits.replace(/\.?0+$/, "") : digits;
 }
 
-const WHOLE = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
-
 /** A whole number with separators; a dash for nothing. */
 export function int(value: number | null | undefined): string {
-  return value == null ? "–" : WHOLE.format(value);
+  return value == null ? "–" : grouped(String(Math.round(value)));
 }
 
 /** "1 trial", "2 trials". */

@@ -4,6 +4,8 @@ import { useLayoutEffect, useRef } from "preact/hooks";
 
 type Handler = (event: KeyboardEvent) => void;
 const layers: { keys: Record<string, Handler> }[] = [];
+/** Boxes that are ticked and the like take no letters. */
+const TYPED_INTO = "input:not([type=checkbox], [type=radio], [type=range]), textarea, select, [contenteditable]";
 let prefix = "";
 let prefixAt = 0;
 
@@ -11,7 +13,7 @@ export function startKeys(): void {
   addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.target as HTMLElement;
-    const typing = target.matches("input, textarea, select, [contenteditable]");
+    const typing = target.matches(TYPED_INTO);
     if (typing && event.key === "Escape") return target.blur();
     if (typing || document.querySelector("dialog[open]")) return;
     const sequence = prefix && event.timeStamp - prefixAt < 1200 ? `${prefix} ${event.key}` : event.key;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ago, count, duration, int, length, num, size, value } from "./format.ts";
+import { digits, grouping } from "./numbers.ts";
 
 test("numbers have four significant digits, and an exponent where they are small or large", () => {
   const cases: [number | null, string][] = [
@@ -17,6 +18,25 @@ test("numbers have four significant digits, and an exponent where they are small
   ];
   for (const [given, wanted] of cases) assert.equal(num(given), wanted);
   assert.equal(int(1234567), "1,234,567");
+});
+
+test("numbers are written as somebody chose", () => {
+  digits.value = "all";
+  grouping.value = "none";
+  assert.equal(num(0.123456789), "0.123456789");
+  assert.equal(num(1234.56789), "1234.56789");
+  assert.equal(num(5.3249e-4), "5.3249e−4");
+  digits.value = "6";
+  grouping.value = "space";
+  assert.equal(num(0.123456789), "0.123457");
+  assert.equal(num(1234567), "1\u202f234\u202f567");
+  assert.equal(num(5.32491e-4), "5.3249e−4");
+  assert.equal(num(1234.5678), "1\u202f234.57");
+  digits.value = "3";
+  assert.equal(num(123.456), "123");
+  assert.equal(num(0.26051), "0.261");
+  digits.value = "4";
+  grouping.value = "comma";
 });
 
 test("words agree with their numbers", () => {

@@ -27,6 +27,7 @@ from determined.master.api.routes import (
     tasks,
     trials,
     ui,
+    ui_logs,
     ui_sessions,
     users,
 )
@@ -51,6 +52,7 @@ _RESOURCES: Final = (
     tasks,
     login,
     ui,
+    ui_logs,
     ui_sessions,
     users,
     server,

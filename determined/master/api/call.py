@@ -23,6 +23,8 @@ from determined.storage.protocol import Store
 from determined.wire.requests import parse
 
 T = TypeVar("T")
+OLDER_COOKIE = "auth"
+"""Name of the cookie in which older pages keep a token."""
 _ALLOCATION = re.compile(r"[0-9A-Za-z._-]{1,200}", re.ASCII)
 
 
@@ -196,13 +198,13 @@ def cookie_token(header: str, session: str) -> str:
     """The token in the cookies of a request.
 
     Args:
-        session: name of the cookie that holds it; older pages keep it in ``auth``.
+        session: name of the cookie that holds it; older pages keep it in ``OLDER_COOKIE``.
     """
     found = {}
     for part in header.split(";"):
         name, _, value = part.strip().partition("=")
         found[name] = value.strip('"')
-    return found.get(session) or found.get("auth", "")
+    return found.get(session) or found.get(OLDER_COOKIE, "")
 
 
 Handled = Any

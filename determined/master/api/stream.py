@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
-from determined.errors import PermissionDenied
+from determined.errors import DeterminedError, PermissionDenied
 from determined.master.api.call import Api, Call
 from determined.master.api.errors import fault_of
 from determined.master.api.security import refuse_websocket
@@ -17,13 +17,14 @@ from determined.master.ui.clients import Client, message
 PATH: Final = "/api/v1/stream"
 PATIENCE_S: Final = 30.0
 """How long a message may take to leave; a client that takes nothing for so long is let go."""
-GOING_AWAY: Final = 1001
+LOGGED_OUT: Final = 1008
 
 
 async def serve_stream(api: Api, scope: Scope, receive: Receive, send: Send) -> None:
     """Serve one connection until either side closes it."""
+    call = Call(api, scope, receive, 0)
     try:
-        client = await _join(Call(api, scope, receive, 0))
+        client = await _join(call)
     except Exception as error:
         await refuse_websocket(fault_of(error), receive, send)
         return
@@ -31,13 +32,17 @@ async def serve_stream(api: Api, scope: Scope, receive: Receive, send: Send) -> 
         await receive()
         await send({"type": "websocket.accept"})
         client.put(message("hello", master=api.identity.master_id))
-        watch = asyncio.ensure_future(_until_gone(client, receive))
+        watches = [
+            asyncio.ensure_future(_until_gone(client, receive)),
+            asyncio.ensure_future(_until_over(call, client)),
+        ]
         try:
             # The client may be gone before we know, or take nothing.
             with contextlib.suppress(OSError, asyncio.TimeoutError):
                 await _send_all(client, send)
         finally:
-            watch.cancel()
+            for watch in watches:
+                watch.cancel()
     finally:
         api.service.broadcast.leave(client)
 
@@ -56,7 +61,18 @@ async def _join(call: Call) -> Client:
 async def _send_all(client: Client, send: Send) -> None:
     while (text := await client.take()) is not None:
         await asyncio.wait_for(send({"type": "websocket.send", "text": text}), PATIENCE_S)
-    await asyncio.wait_for(send({"type": "websocket.close", "code": GOING_AWAY}), PATIENCE_S)
+    await asyncio.wait_for(send({"type": "websocket.close", "code": client.code}), PATIENCE_S)
+
+
+async def _until_over(call: Call, client: Client) -> None:
+    """Nothing more is told to somebody who has logged out, or may not log in any more."""
+    try:
+        await call.auth.until_over(call.credentials(), call.service.live_run)
+    except DeterminedError:
+        # Whether somebody may still listen cannot be told now; the page comes back and is asked again.
+        client.close()
+    else:
+        client.end(LOGGED_OUT)
 
 
 async def _until_gone(client: Client, receive: Receive) -> None:

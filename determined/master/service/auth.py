@@ -7,6 +7,8 @@ is then served without it gets a password at that start.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Callable
@@ -30,6 +32,7 @@ TOKEN_LIFETIME_S: Final = 7 * 24 * 3600.0
 DEFAULT_USERS: Final = ("admin", "determined")
 LOCAL_USER: Final = "determined"
 
+_Login = tuple[User, str, "float | None"]
 LiveRun = Callable[[str], "RunKey | None"]
 """The run of an allocation id if it lives now."""
 
@@ -55,12 +58,14 @@ class Principal:
         run: the run that asks, when it proved itself.
         is_user: the user's own token came with the request; without it only the run's own data can be reached.
         digest: of the login that was used, "" for signed tokens.
+        expires_at: when that login ends by itself; None for never.
     """
 
     user: User
     run: RunKey | None = None
     is_user: bool = True
     digest: str = ""
+    expires_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +153,7 @@ class Auth:
                 run = self._proven_run(credentials.user_token, live_run)
             found = await self._proven_user(credentials.user_token, live_run)
             if found is not None:
-                return Principal(found[0], run, is_user=True, digest=found[1])
+                return Principal(found[0], run, is_user=True, digest=found[1], expires_at=found[2])
         if run is not None:
             return Principal(await self._book.owner(run.experiment_id), run, is_user=False)
         if credentials.user_token or credentials.run_token:
@@ -161,8 +166,8 @@ class Auth:
             return None
         return live_run(claim.allocation_id)
 
-    async def _proven_user(self, token: str, live_run: LiveRun) -> tuple[User, str] | None:
-        """The active user that a token stands for, and the digest of the login."""
+    async def _proven_user(self, token: str, live_run: LiveRun) -> _Login | None:
+        """The active user that a token stands for, the digest of the login, and when it ends."""
         if is_signed(token):
             claim = self._signer.read(token)
             if claim is None or claim.user_id is None:
@@ -177,14 +182,14 @@ class Auth:
         if login.expires_at is not None and login.expires_at <= self._clock():
             await self._book.drop_token(digest)
             return None
-        return await self._active(login.user_id, digest)
+        return await self._active(login.user_id, digest, login.expires_at)
 
-    async def _active(self, user_id: UserId, digest: str) -> tuple[User, str] | None:
+    async def _active(self, user_id: UserId, digest: str, expires_at: float | None = None) -> _Login | None:
         try:
             user = await self._book.user(user_id)
         except NotFound:
             return None
-        return (user, digest) if user.active else None
+        return (user, digest, expires_at) if user.active else None
 
     async def user(self, user_id: UserId) -> User:
         """The user with that id.
@@ -250,3 +255,16 @@ class Auth:
         """Void the login that was used. Signed tokens end with their run, or with the master's secret."""
         if principal.digest:
             await self._book.drop_token(principal.digest)
+
+    async def until_over(self, credentials: Credentials, live_run: LiveRun) -> None:
+        """Wait until credentials prove nobody any more: until their login has ended, or its user may not log in."""
+        with self._book.changes() as changed:
+            while True:
+                try:
+                    principal = await self.authenticate(credentials, live_run)
+                except Unauthenticated:
+                    return
+                ends = principal.expires_at
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(changed.wait(), None if ends is None else max(0.0, ends - self._clock()))
+                changed.clear()

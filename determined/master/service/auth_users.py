@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Final, Generic, TypeVar
 
 from determined.domain.ids import ExperimentId, UserId
@@ -53,6 +55,7 @@ class UserBook:
         self._users: Cache[UserId, User] = Cache()
         self._tokens: Cache[str, Token | None] = Cache()
         self._owners: Cache[ExperimentId, UserId] = Cache()
+        self._watching: set[asyncio.Event] = set()
 
     async def user(self, user_id: UserId) -> User:
         """The user with that id."""
@@ -78,6 +81,7 @@ class UserBook:
         await self._store.write([PutUser(user) for user in users])
         for user in users:
             self._users.forget(user.id)
+        self._tell()
 
     async def put_token(self, token: Token) -> None:
         """Store a login."""
@@ -87,6 +91,21 @@ class UserBook:
         """Remove a login."""
         await self._store.write([DropToken(digest)])
         self._tokens.forget(digest)
+        self._tell()
+
+    @contextmanager
+    def changes(self) -> Iterator[asyncio.Event]:
+        """An event that is set whenever a user has changed or a login has ended; whoever waits for it clears it."""
+        event = asyncio.Event()
+        self._watching.add(event)
+        try:
+            yield event
+        finally:
+            self._watching.discard(event)
+
+    def _tell(self) -> None:
+        for event in self._watching:
+            event.set()
 
 
 def checked_name(name: str) -> str:

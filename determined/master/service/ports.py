@@ -120,8 +120,8 @@ class Service(Protocol):
     def feed(self) -> Feed:
         """Large reads of the web UI."""
 
-    def summary(self, experiment_id: ExperimentId) -> Mapping[str, Any] | None:
-        """Where a search stands in its method's words; None if it says nothing or does not run in this master."""
+    async def summary(self, experiment_id: ExperimentId) -> tuple[int | None, Mapping[str, Any] | None]:
+        """Where a search stands in its method's words, and after which event it said so; None if it said nothing."""
 
     @property
     def broadcast(self) -> Broadcast:
@@ -148,6 +148,7 @@ class Service(Protocol):
         operations: Sequence[Operation],
         trigger: int | None,
         epoch: int | None,
+        summary: bytes | None = None,
     ) -> None: ...
 
     # Trials

@@ -11,7 +11,7 @@ import msgspec
 
 from determined.domain import facts
 from determined.domain.ids import ExperimentId
-from determined.domain.operations import Operation
+from determined.domain.operations import Operation, Shutdown
 from determined.errors import CorruptState, StorageFailed
 from determined.master.service.commit import Commits
 from determined.master.service.hub import Hub
@@ -31,6 +31,8 @@ BYTES_PER_EVENT = 256
 the same per event however long the search is."""
 EVENTS_AT_ONCE = 5000
 PART = "method"
+WORDS = "summary"
+"""Name of the part that holds what a method last said of itself."""
 
 
 class Searches:
@@ -54,10 +56,16 @@ class Searches:
         finally:
             self.hosted.pop(experiment_id, None)
 
-    def summary(self, experiment_id: ExperimentId) -> Mapping[str, Any] | None:
-        """Where a search stands in its method's words; None if it says nothing or does not run in this master."""
+    async def summary(self, experiment_id: ExperimentId) -> tuple[int | None, Mapping[str, Any] | None]:
+        """Where a search stands in its method's words, and after which event it said so; None if it said nothing."""
         hosted = self.hosted.get(experiment_id)
-        return None if hosted is None else hosted.method.summary()
+        if hosted is not None:
+            return hosted.state.last_event_id, hosted.method.summary()
+        words = await self.store.find_state(experiment_id, WORDS)
+        if words is None:
+            return None, None
+        said = msgspec.json.decode(words)
+        return said["event"], said["summary"]
 
     async def _run(self, experiment_id: ExperimentId) -> None:
         hosted: Hosted | None = None
@@ -99,6 +107,10 @@ class Searches:
         if newest <= handled:
             return
         extra = [self._snapshot(lane, hosted)] if newest >= hosted.save_at else []
+        if any(isinstance(op, Shutdown) for op in operations):
+            # The method is gone with its search, and its last words are not.
+            said = msgspec.json.encode({"event": newest, "summary": hosted.method.summary()})
+            extra.append(kept_words(lane.id, said))
         await self.commits.commit(
             lane,
             facts.OperationsPosted(
@@ -143,6 +155,11 @@ class Searches:
             # The store may hold many more events than a machine wants to parse in one go.
             await asyncio.sleep(0)
         return hosted
+
+
+def kept_words(experiment_id: ExperimentId, words: bytes) -> db.PutState:
+    """The change that keeps what a method says of itself. Its number is not one of a fact: it is no part of a state."""
+    return db.PutState(experiment_id=experiment_id, part=WORDS, seq=-1, body=words)
 
 
 def _next_save(newest: int, size_bytes: int) -> int:

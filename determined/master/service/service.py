@@ -38,7 +38,7 @@ from determined.master.service.ports import (
 )
 from determined.master.service.reports import Reports
 from determined.master.service.runs import Identity, LauncherNews, Mint, RunSpecs
-from determined.master.service.searches import Searches
+from determined.master.service.searches import Searches, kept_words
 from determined.master.service.submit import Submissions
 from determined.master.service.views import Views
 from determined.master.service.waits import Waits
@@ -205,9 +205,14 @@ class MasterService:
         return await self.waits.events(experiment_id)
 
     async def post_operations(
-        self, experiment_id: ExperimentId, operations: Sequence[Operation], trigger: int | None, epoch: int | None
+        self,
+        experiment_id: ExperimentId,
+        operations: Sequence[Operation],
+        trigger: int | None,
+        epoch: int | None,
+        summary: bytes | None = None,
     ) -> None:
-        """Apply a batch, all or nothing, once."""
+        """Apply a batch, all or nothing, once; ``summary`` is kept with it."""
         lane = await self.commits.lane(experiment_id)
         if lane is None:
             record = await self.store.get_experiment(experiment_id)
@@ -234,7 +239,7 @@ class MasterService:
             digest=digest,
         )
         try:
-            await self.commits.commit(lane, fact)
+            await self.commits.commit(lane, fact, [] if summary is None else [kept_words(experiment_id, summary)])
         except AlreadyAnswered:
             await self._check_replay(experiment_id, trigger or 0, digest, bool(operations))
 
@@ -408,9 +413,9 @@ class MasterService:
         """The life of a trial in sentences."""
         return await self.views.story(trial)
 
-    def summary(self, experiment_id: ExperimentId) -> Mapping[str, Any] | None:
-        """Where a search stands, in its method's words."""
-        return self.searches.summary(experiment_id)
+    async def summary(self, experiment_id: ExperimentId) -> tuple[int | None, Mapping[str, Any] | None]:
+        """Where a search stands in its method's words, and after which event it said so."""
+        return await self.searches.summary(experiment_id)
 
     def follow_logs(self, trial_id: TrialId, where: LogFilter) -> AsyncIterator[Sequence[LogRecord]]:
         """A trial's log as it grows."""

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+GOING_AWAY: Final = 1001
 MAX_WAITING: Final = 64
 """Messages that may wait for a client; if there are more, it is told to read everything anew instead."""
 _encode = msgspec.json.Encoder().encode
@@ -20,7 +21,11 @@ def message(topic: str, **fields: object) -> str:
 
 
 class Client:
-    """The queue of one client. Putting something in never waits."""
+    """The queue of one client. Putting something in never waits.
+
+    Attributes:
+        code: with which the connection is to be closed.
+    """
 
     def __init__(self, topics: Sequence[str], most: int = MAX_WAITING) -> None:
         self.topics = tuple(topics)
@@ -28,6 +33,7 @@ class Client:
         self._waiting: deque[str] = deque()
         self._news = asyncio.Event()
         self.closed = False
+        self.code = GOING_AWAY
 
     def put(self, text: str) -> None:
         """Send a message, or, if the client is too far behind, tell it that it has missed some."""
@@ -41,6 +47,12 @@ class Client:
         """Nothing more will come."""
         self.closed = True
         self._news.set()
+
+    def end(self, code: int) -> None:
+        """Nothing more will come, not even what waits; the code tells why."""
+        self._waiting.clear()
+        self.code = code
+        self.close()
 
     async def take(self) -> str | None:
         """The next message; None when there will be none."""

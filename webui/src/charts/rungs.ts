@@ -29,6 +29,7 @@ export class RungChart extends Chart {
   private rung: Rung = { length: 0, counts: NONE, results: [], cut: null };
   private domain: RungDomain = { lo: 0, hi: 1, log: false };
   private marked: number | null = null;
+  private event = 0;
   private hovered: RungResult | null = null;
   private x!: Scale;
   private end = 0;
@@ -51,10 +52,14 @@ export class RungChart extends Chart {
       promoted: counts.promoted,
       cut: this.rung.cut,
       marked: this.marked,
+      event: this.event,
+      shown: this.rung.results,
     };
   }
 
-  set(rung: Rung, domain: RungDomain, marked: number | null): void {
+  /** event: after which it was like this. */
+  set(rung: Rung, domain: RungDomain, marked: number | null, event: number): void {
+    this.event = event;
     this.rung = rung;
     this.domain = domain;
     this.marked = marked;

@@ -58,19 +58,6 @@ async function send<A>(tried: string, method: string, path: string, body?: unkno
   return response.status === 204 ? null : ((await response.json()) as A);
 }
 
-/** Objects of a stream with one JSON object per line. */
-async function lines<A>(tried: string, path: string): Promise<A[]> {
-  const text = await (await request(tried, path)).text();
-  return text
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as { result?: A; error?: { message?: string } })
-    .flatMap(({ result, error }) => {
-      if (error) throw new ApiError(500, tried, error.message ?? "the stream broke off");
-      return result === undefined ? [] : [result];
-    });
-}
-
 const UI = "/api/v1/ui";
 const V1 = "/api/v1";
 
@@ -100,7 +87,7 @@ export const experiments = {
   rungs: (id: number, limit: number, event?: number) =>
     get<T.Rungs>(`to read the rungs of experiment ${id}`, `${UI}/experiments/${id}/rungs${search({ limit, event })}`),
   summary: (id: number) =>
-    get<{ summary: Record<string, unknown> | null }>(
+    get<{ event: number | null; summary: Record<string, unknown> | null }>(
       `to read what the method of experiment ${id} says of itself`,
       `${UI}/experiments/${id}/summary`,
     ),
@@ -116,19 +103,35 @@ export const experiments = {
       `${V1}/experiments`,
       { parentId, config, activate: true },
     ),
-  raw: (id: number) =>
-    get<{ experiment: { originalConfig: string; forkedFrom: number | null; notes: string } }>(
-      `to read experiment ${id}`,
-      `${V1}/experiments/${id}`,
-    ),
+  /** As it was submitted, with secrets hidden; the master puts them back into a fork. */
+  submitted: (id: number) =>
+    get<{ config: string }>(`to read the configuration of experiment ${id}`, `${UI}/experiments/${id}/config`),
   code: (id: number) =>
     get<{ b64Tgz: string }>(`to read the files of experiment ${id}`, `${V1}/experiments/${id}/model_def`),
+  /** The newest lines of the logs of some trials, or of all, oldest first. */
+  logs: async (id: number, wanted: LogQuery) => {
+    const given = Object.entries({ ...wanted, trials: wanted.trials?.join(",") }).filter(([, v]) => v);
+    const query = new URLSearchParams(given.map(([k, v]) => [k, String(v)]));
+    return get<{ lines: T.LogLine[]; searched: number; trials: number }>(
+      `to read the logs of experiment ${id}`,
+      `${UI}/experiments/${id}/logs?${query}`,
+    );
+  },
   checkpoints: (id: number) =>
     get<{ checkpoints: T.CheckpointJson[]; pagination?: { total: number } }>(
       `to list the checkpoints of experiment ${id}`,
       `${V1}/experiments/${id}/checkpoints?limit=1000&sortByAttr=SEARCHER_METRIC`,
     ),
 };
+
+export interface LogQuery {
+  /** None: all. */
+  trials?: readonly number[];
+  limit: number;
+  /** The least level that is shown, such as WARNING. */
+  level?: string;
+  find?: string;
+}
 
 export type Action = "pause" | "activate" | "cancel" | "kill" | "archive" | "unarchive";
 
@@ -143,17 +146,6 @@ export const trials = {
       `to list the checkpoints of trial ${id}`,
       `${V1}/trials/${id}/checkpoints?limit=-1`,
     ),
-  /** The last lines of a log, oldest first. */
-  logs: async (id: number, limit: number) => {
-    const path = `${V1}/trials/${id}/logs?limit=${limit}&orderBy=ORDER_BY_DESC`;
-    const found = await lines<{ id: string; level: string; log: string; timestamp: string }>(
-      `to read the log of trial ${id}`,
-      path,
-    );
-    return found
-      .map((l): T.LogLine => ({ id: Number(l.id), time: Date.parse(l.timestamp) / 1000, level: l.level, text: l.log }))
-      .sort((a, b) => a.id - b.id);
-  },
 };
 
 export const cluster = {

@@ -6,7 +6,7 @@ import { diffLines } from "./diff.ts";
 import { mergeDecisions } from "./experiment.ts";
 import { importance } from "./importance.ts";
 import { mergeRows } from "./list.ts";
-import { mergeLines } from "./logs.ts";
+import { isAtLeast, mergeLines, trialsNamed } from "./logs.ts";
 import { answers, markOf } from "./sentences.ts";
 import { backoff } from "./stream.ts";
 import { experimentOf, isWaiting, trialOf } from "./tasks.ts";
@@ -223,12 +223,39 @@ test("a decision's mark is what it did to the trial that it is about", () => {
 });
 
 test("log lines from both sides make one log", () => {
-  const line = (id: number) => ({ id, time: null, level: "", text: String(id) });
+  const line = (id: number, trial = 1, time: number | null = null) => ({
+    trial,
+    id,
+    time,
+    level: "",
+    text: String(id),
+  });
   const merged = mergeLines([line(1), line(2), line(4)], [line(2), line(3), line(5)], 4);
   assert.deepEqual(
     merged.map((l) => l.id),
     [2, 3, 4, 5],
   );
+  // Of several trials, by time; ids are those of each trial.
+  const several = mergeLines([line(1, 7, 10), line(2, 7, 30)], [line(1, 8, 20), line(2, 7, 30), line(2, 8, 40)], 9);
+  assert.deepEqual(
+    several.map((l) => [l.trial, l.id]),
+    [
+      [7, 1],
+      [8, 1],
+      [7, 2],
+      [8, 2],
+    ],
+  );
+});
+
+test("trials whose logs are shown are named by numbers and ranges", () => {
+  assert.deepEqual(trialsNamed("3, 7 5-6"), [3, 5, 6, 7]);
+  assert.deepEqual(trialsNamed(""), null);
+  assert.deepEqual(trialsNamed("all"), null);
+  assert.equal(trialsNamed("1-100000")!.length, 300);
+  assert.equal(isAtLeast("LOG_LEVEL_ERROR", "WARNING"), true);
+  assert.equal(isAtLeast("LOG_LEVEL_UNSPECIFIED", "WARNING"), false);
+  assert.equal(isAtLeast("LOG_LEVEL_UNSPECIFIED", ""), true);
 });
 
 test("waits grow to a limit, and differ between tabs", () => {

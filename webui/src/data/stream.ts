@@ -17,6 +17,8 @@ export interface Subscriber {
 const HIDDEN_MS = 20_000;
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 15_000;
+/** The code with which the master closes the socket of somebody who has logged out. */
+const LOGGED_OUT = 1008;
 
 /** The next wait: twice as long up to a limit, with jitter so that tabs do not come back all at once. */
 export function backoff(attempt: number, random: number): number {
@@ -33,9 +35,12 @@ export class Stream {
   private hide: ReturnType<typeof setTimeout> | undefined;
   private change: ReturnType<typeof setTimeout> | undefined;
   private readonly told: (state: Connection) => void;
+  private readonly refused: () => Promise<boolean>;
 
-  constructor(told: (state: Connection) => void) {
+  /** refused: asked when a connection was lost; whether that is because nobody is logged in any more. */
+  constructor(told: (state: Connection) => void, refused: () => Promise<boolean>) {
     this.told = told;
+    this.refused = refused;
     document.addEventListener("visibilitychange", () => this.visibility());
     addEventListener("online", () => this.reopen());
   }
@@ -92,9 +97,11 @@ export class Stream {
     socket.onmessage = (event) => {
       if (this.socket === socket) this.dispatch(JSON.parse(String(event.data)) as Message);
     };
-    socket.onclose = () => {
+    socket.onclose = async (event) => {
       if (this.socket !== socket) return;
       old?.close();
+      // The login has ended: there is nothing to come back to.
+      if (event.code === LOGGED_OUT && (await this.refused())) return;
       this.lost();
     };
   }
@@ -112,7 +119,12 @@ export class Stream {
     if (document.hidden) return;
     this.told("reconnecting");
     clearTimeout(this.retry);
-    this.retry = setTimeout(() => this.reopen(), backoff(this.attempt++, Math.random()));
+    this.retry = setTimeout(
+      async () => {
+        if (!(await this.refused())) this.reopen();
+      },
+      backoff(this.attempt++, Math.random()),
+    );
   }
 
   private visibility(): void {

@@ -130,6 +130,7 @@ export interface MetricGroup {
 export type TrialMetrics = Record<string, MetricGroup>;
 
 export interface LogLine {
+  trial: number;
   id: number;
   time: number | null;
   level: string;

@@ -10,6 +10,9 @@ import { Card, Copy, Load, Skeleton } from "../ui/parts.tsx";
 import type { TabProps } from "./experiment.tsx";
 import { useFetched } from "./useFetched.ts";
 
+/** What the master shows in place of a secret. */
+const HIDDEN = "********";
+
 async function asYaml(config: unknown): Promise<string> {
   const { dump } = await import("js-yaml");
   return dump(config, { lineWidth: 120, noRefs: true });
@@ -111,7 +114,7 @@ function Difference({ info, other }: { info: Experiment; other: number }) {
 
 function Fork({ info }: { info: Experiment }) {
   const [loaded, again] = useFetched(async () => {
-    const given = (await experiments.raw(info.id)).experiment.originalConfig;
+    const given = (await experiments.submitted(info.id)).config;
     return given.trim() || (await asYaml(info.config));
   }, [info.id]);
   const [text, setText] = useState<string | null>(null);
@@ -147,6 +150,11 @@ function Fork({ info }: { info: Experiment }) {
               value={text ?? ""}
               onInput={(e) => setText(e.currentTarget.value)}
             />
+            {text?.includes(HIDDEN) && (
+              <p class="note">
+                Secrets are hidden. What stays {HIDDEN} is taken over from experiment {info.id}.
+              </p>
+            )}
             {problem && (
               <p class="problem" role="alert">
                 {problem}

@@ -30,6 +30,7 @@ export function Ladder({ rungs, info, marked, small }: LadderProps) {
               <RungRow
                 key={rung.length}
                 {...{ rung, k, top, info, domain, marked, small }}
+                event={rungs.event}
                 name={`rung-${b.bracket ?? i}-${k}`}
               />
             ))}
@@ -48,10 +49,11 @@ interface RowProps {
   domain: RungDomain;
   marked: number | null;
   name: string;
+  event: number;
   small?: boolean;
 }
 
-function RungRow({ rung, k, top, info, domain, marked, name, small }: RowProps) {
+function RungRow({ rung, k, top, info, domain, marked, name, event, small }: RowProps) {
   const { promoted, running: coming } = rung.counts;
   const known = promoted + rung.counts.waiting + rung.counts.ended;
   const drawn = rung.results.length < known + coming ? `; ${int(rung.results.length)} of them drawn` : "";
@@ -67,8 +69,8 @@ function RungRow({ rung, k, top, info, domain, marked, name, small }: RowProps) 
         class="strip"
         label={label}
         make={(host) => new RungChart(host, { onPick: (id) => go(`/experiments/${info.id}/trials/${id}/history`) })}
-        update={(chart) => chart.set(rung, domain, marked)}
-        inputs={[rung, domain, marked]}
+        update={(chart) => chart.set(rung, domain, marked, event)}
+        inputs={[rung, domain, marked, event]}
       />
       <div class="rung-count" title={label}>
         <b>{int(known)}</b>

@@ -30,6 +30,8 @@ export function ListPage() {
   const state = query.value.get("state") ?? "";
   const q = query.value.get("q") ?? "";
   const shown = useMemo(() => rows.filter((e) => !state || experimentStatus(e.state) === state), [rows, state]);
+  // What is not listed any more, as it was archived, is not selected either.
+  const chosen = rows.filter((e) => selected.has(e.id));
   const columns = useMemo(() => columnsOf(shown), [shown]);
   const problem = useMemo(() => (q ? compile(q, columns).problem : ""), [q, columns]);
   const toggle = (id: number) => {
@@ -60,8 +62,8 @@ export function ListPage() {
       <div class="under-head">
         <StateChips rows={rows} state={state} />
         <div class="grow" />
-        {selected.size > 0 ? (
-          <Bulk rows={all.filter((e) => selected.has(e.id))} clear={() => setSelected(new Set())} />
+        {chosen.length > 0 ? (
+          <Bulk rows={chosen} clear={() => setSelected(new Set())} />
         ) : (
           <label class="check">
             <input

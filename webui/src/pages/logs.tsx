@@ -1,150 +1,158 @@
-/** Logs: the last lines of a trial, and those that come while somebody watches. */
+/** Logs: the last lines of some trials as one log, and those that come while somebody watches. */
 
+import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { stream } from "../app.ts";
-import { trials } from "../data/api.ts";
+import { experiments } from "../data/api.ts";
 import { asApiError, type Loadable } from "../data/experiment.ts";
-import { mergeLines, readLine } from "../data/logs.ts";
+import { isAtLeast, LEVELS, mergeLines, readLine, trialsNamed } from "../data/logs.ts";
+import type { TrialTable } from "../data/trials.ts";
 import type { LogLine, Message } from "../data/types.ts";
-import { clock, int } from "../format.ts";
+import { clock, count, int } from "../format.ts";
 import { query, setQuery } from "../router.ts";
-import { Card, Empty, FilterBox, Load, Skeleton } from "../ui/parts.tsx";
+import { Card, Empty, FilterBox, Load, Segments, Skeleton } from "../ui/parts.tsx";
 import type { TabProps } from "./experiment.tsx";
+import { useCalmly } from "./useCalmly.ts";
 
 const LAST = 2000;
 const KEPT = 20_000;
+/** Logs that are followed at once; a socket has 32 topics. */
+const MOST_FOLLOWED = 24;
+const CALM_MS = 2000;
+const TYPING_MS = 250;
 
-/** The logs of an experiment: those of one of its trials, chosen here. */
-export function LogsTab({ data }: TabProps) {
+type Which = "all" | "running" | "failed" | "chosen";
+
+/** The logs of an experiment: of all of its trials, or of those that are chosen here. */
+export function LogsTab({ data, info }: TabProps) {
   const loaded = data.trials.value;
-  void data.version.value;
+  const calm = useCalmly(data.version.value, CALM_MS);
+  const asked = query.value.get("trial") ?? "all";
+  const which: Which = asked === "running" || asked === "failed" ? asked : trialsNamed(asked) ? "chosen" : "all";
+  const table = loaded.state === "ready" ? loaded.value : null;
+  const running = useMemo(() => (table ? those(table, "running") : []), [table, calm]);
+  const failed = useMemo(() => (table ? those(table, "errored") : []), [table, calm]);
+  const ids = which === "all" ? null : which === "chosen" ? trialsNamed(asked) : which === "failed" ? failed : running;
   return (
     <div class="body">
       <Load of={loaded} again={() => void data.load()}>
-        {(table) => {
-          const asked = Number(query.value.get("trial") ?? Number.NaN);
-          const running = table.id.filter((_, r) => table.status[r] === "running");
-          const failed = table.id.filter((_, r) => table.status[r] === "errored");
-          const id = table.row.has(asked) ? asked : (failed.at(-1) ?? running[0] ?? table.id.at(-1));
-          if (id === undefined) {
-            return (
-              <Card>
-                <Empty title="No trial yet">
-                  <p>Each trial has a log of its own; it is here once the first one was created.</p>
-                </Empty>
-              </Card>
-            );
-          }
-          return (
-            <LogCard key={id} id={id} choose={<Chooser ids={table.id} id={id} running={running} failed={failed} />} />
-          );
-        }}
+        {(t) =>
+          t.id.length ? (
+            <LogCard
+              experiment={info.id}
+              trials={ids}
+              follows={(ids ?? running).slice(0, MOST_FOLLOWED)}
+              title="Logs"
+              choose={<Chooser which={which} asked={asked} />}
+            />
+          ) : (
+            <Card>
+              <Empty title="No trial yet">
+                <p>Each trial has a log of its own; it is here once the first one was created.</p>
+              </Empty>
+            </Card>
+          )
+        }
       </Load>
     </div>
   );
 }
 
-function Chooser({ ids, id, running, failed }: { ids: number[]; id: number; running: number[]; failed: number[] }) {
-  const [text, setText] = useState(String(id));
-  const groups: [string, number[]][] = [
-    ["running", running.slice(0, 100)],
-    ["failed", failed.slice(-100)],
+function those(table: TrialTable, status: string): number[] {
+  return table.id.filter((_, r) => table.status[r] === status).slice(-300);
+}
+
+function Chooser({ which, asked }: { which: Which; asked: string }) {
+  const options: [Which, string][] = [
+    ["all", "all"],
+    ["running", "running"],
+    ["failed", "failed"],
   ];
   return (
-    <form
-      class="inline"
-      onSubmit={(e) => {
-        e.preventDefault();
-        setQuery({ trial: text });
-      }}
-    >
-      <label>
-        Trial{" "}
-        <input
-          list="trial-ids"
-          value={text}
-          size={7}
-          inputMode="numeric"
-          onInput={(e) => setText(e.currentTarget.value)}
-          onChange={() => setQuery({ trial: text })}
-        />
-      </label>
-      <datalist id="trial-ids">
-        {groups.flatMap(([word, list]) =>
-          list.map((i) => <option key={`${word}${i}`} value={String(i)} label={word} />),
-        )}
-        {ids.length <= 300 && ids.map((i) => <option key={i} value={String(i)} />)}
-      </datalist>
-    </form>
+    <>
+      <Segments
+        label="trials"
+        value={which}
+        options={options}
+        pick={(v) => setQuery({ trial: v === "all" ? null : v })}
+      />
+      <form
+        class="inline"
+        onSubmit={(e) => {
+          e.preventDefault();
+          setQuery({ trial: String(new FormData(e.currentTarget).get("trials") ?? "") });
+        }}
+      >
+        <label>
+          <span class="hidden-label">Trials whose logs are shown</span>
+          <input
+            key={asked}
+            name="trials"
+            defaultValue={which === "chosen" ? asked : ""}
+            size={9}
+            placeholder="3, 7, 10-12"
+            onChange={(e) => setQuery({ trial: e.currentTarget.value })}
+          />
+        </label>
+      </form>
+    </>
   );
 }
 
-export function LogCard({ id, choose }: { id: number; choose?: preact.ComponentChildren }) {
-  const [lines, setLines] = useState<Loadable<LogLine[]>>({ state: "loading" });
+interface LogProps {
+  experiment: number;
+  /** null: all. */
+  trials: readonly number[] | null;
+  /** Those whose new lines are shown as they come. */
+  follows: readonly number[];
+  title: string;
+  choose?: ComponentChildren;
+}
+
+export function LogCard({ experiment, trials, follows, title, choose }: LogProps) {
+  const find = query.value.get("find") ?? "";
+  const level = query.value.get("level") ?? "";
   const [follow, setFollow] = useState(true);
-  const [attempt, setAttempt] = useState(0);
-  const q = (query.value.get("find") ?? "").toLowerCase();
-  useEffect(() => {
-    let gone = false;
-    const load = () =>
-      trials.logs(id, LAST).then(
-        (found) =>
-          !gone &&
-          setLines((old) => ({
-            state: "ready",
-            value: old.state === "ready" ? mergeLines(old.value, found, KEPT) : found,
-          })),
-        (e) => !gone && setLines((old) => (old.state === "ready" ? old : { state: "failed", error: asApiError(e) })),
-      );
-    void load();
-    let opened = false;
-    const end = stream.subscribe(`log:${id}`, {
-      message: (m: Message) => {
-        const news = (m.lines ?? []).map(readLine);
-        setLines((old) => (old.state === "ready" ? { state: "ready", value: mergeLines(old.value, news, KEPT) } : old));
-      },
-      opened: () => {
-        if (opened) void load();
-        opened = true;
-      },
-    });
-    return () => {
-      gone = true;
-      end();
-    };
-  }, [id, attempt]);
-  const shown = useMemo(() => {
-    if (lines.state !== "ready") return [];
-    return q
-      ? lines.value.filter((l) => l.text.toLowerCase().includes(q) || l.level.toLowerCase().includes(q))
-      : lines.value;
-  }, [lines, q]);
+  const { lines, note, again } = useLines({ experiment, trials, follows, find, level });
   return (
     <Card
-      title={`Log of trial ${id}`}
-      note={lines.state === "ready" ? `${int(shown.length)} ${q ? "of the last" : "last"} lines` : ""}
+      title={title}
+      note={note}
       tools={
         <>
           {choose}
+          <select
+            aria-label="Least level that is shown"
+            value={level}
+            onChange={(e) => setQuery({ level: e.currentTarget.value })}
+          >
+            <option value="">every level</option>
+            {LEVELS.map((l) => (
+              <option key={l} value={l}>
+                {l.toLowerCase()}
+                {l === "CRITICAL" ? "" : " and above"}
+              </option>
+            ))}
+          </select>
           <label class="check">
             <input type="checkbox" checked={follow} onChange={() => setFollow(!follow)} /> follow
           </label>
-          <FilterBox
-            label="Find in the log"
-            value={query.value.get("find") ?? ""}
-            set={(find) => setQuery({ find })}
-            hint="error, epoch 3"
-          />
+          <FilterBox label="Find in the log" value={find} set={(v) => setQuery({ find: v })} hint="error, epoch 3" />
         </>
       }
     >
-      <Load of={lines} again={() => setAttempt(attempt + 1)} skeleton={<Skeleton rows={12} height={16} />}>
-        {() =>
-          shown.length ? (
-            <Lines lines={shown} follow={follow} stop={() => setFollow(false)} />
+      <Load of={lines} again={again} skeleton={<Skeleton rows={12} height={16} />}>
+        {(all) =>
+          all.length ? (
+            <Lines
+              lines={all}
+              follow={follow}
+              stop={() => setFollow(false)}
+              link={trials?.length === 1 ? null : (id) => `/experiments/${experiment}/trials/${id}/logs`}
+            />
           ) : (
-            <Empty title={q ? "No line matches" : "Nothing was logged yet"}>
-              <p>{q ? "Only the last lines are searched here." : "What the trial prints appears here."}</p>
+            <Empty title={find || level ? "No line matches" : "Nothing was logged yet"}>
+              <p>What the trials print appears here.</p>
             </Empty>
           )
         }
@@ -153,10 +161,86 @@ export function LogCard({ id, choose }: { id: number; choose?: preact.ComponentC
   );
 }
 
+interface Wanted {
+  experiment: number;
+  trials: readonly number[] | null;
+  follows: readonly number[];
+  find: string;
+  level: string;
+}
+
+/** The lines that are wanted: those that are there, and those that come. */
+function useLines({ experiment, trials, follows, find, level }: Wanted) {
+  const [lines, setLines] = useState<Loadable<LogLine[]>>({ state: "loading" });
+  const [said, setSaid] = useState("");
+  const [attempt, setAttempt] = useState(0);
+  const wanted = `${trials?.join() ?? "all"}/${find}/${level}/${experiment}`;
+  const shown = useRef("");
+  useEffect(() => {
+    let gone = false;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const isNew = shown.current !== wanted;
+    const load = () =>
+      experiments.logs(experiment, { trials: trials ?? undefined, limit: LAST, level, find }).then(
+        (found) => {
+          if (gone) return;
+          const isFirst = shown.current !== wanted;
+          shown.current = wanted;
+          setSaid(
+            found.searched < found.trials ? `of the ${int(found.searched)} of ${int(found.trials)} that ran last` : "",
+          );
+          setLines((old) => ({
+            state: "ready",
+            value: isFirst || old.state !== "ready" ? found.lines : mergeLines(old.value, found.lines, KEPT),
+          }));
+        },
+        (e) => !gone && setLines((old) => (old.state === "ready" ? old : { state: "failed", error: asApiError(e) })),
+      );
+    const soon = (wait: number) => {
+      clearTimeout(timer);
+      timer = setTimeout(load, wait);
+    };
+    if (trials?.length === 0) setLines({ state: "ready", value: [] });
+    // Whoever types is not answered for every letter.
+    else soon(isNew && shown.current && find ? TYPING_MS : 0);
+    const ends = follows.map((trial) =>
+      stream.subscribe(`log:${trial}`, {
+        message: (m: Message) => {
+          const news = (m.lines ?? [])
+            .map((l) => readLine(l, trial))
+            .filter((l) => isAtLeast(l.level, level) && l.text.toLowerCase().includes(find.toLowerCase()));
+          if (!news.length || shown.current !== wanted) return;
+          setLines((old) =>
+            old.state === "ready" ? { state: "ready", value: mergeLines(old.value, news, KEPT) } : old,
+          );
+        },
+        // What came while there was no socket has been missed.
+        opened: () => soon(TYPING_MS),
+      }),
+    );
+    return () => {
+      gone = true;
+      clearTimeout(timer);
+      for (const end of ends) end();
+    };
+  }, [wanted, follows.join(), attempt]);
+  const number = lines.state === "ready" ? lines.value.length : 0;
+  const note = lines.state === "ready" ? `${count(number, "line")} ${said}`.trim() : "";
+  return { lines, note, again: () => setAttempt(attempt + 1) };
+}
+
 const LINE = 18;
 
+interface LinesProps {
+  lines: readonly LogLine[];
+  follow: boolean;
+  stop: () => void;
+  /** Where the log of one trial is; null where there is only one. */
+  link: ((trial: number) => string) | null;
+}
+
 /** Only the lines that are seen exist; a long one is reached by scrolling sideways. */
-function Lines({ lines, follow, stop }: { lines: readonly LogLine[]; follow: boolean; stop: () => void }) {
+function Lines({ lines, follow, stop, link }: LinesProps) {
   const box = useRef<HTMLDivElement>(null);
   const [top, setTop] = useState(0);
   const [height, setHeight] = useState(500);
@@ -183,11 +267,12 @@ function Lines({ lines, follow, stop }: { lines: readonly LogLine[]; follow: boo
       <div class="log-lines" style={{ height: `${lines.length * LINE}px` }}>
         {lines.slice(first, last).map((l, i) => (
           <div
-            key={l.id}
+            key={`${l.trial}:${l.id}`}
             class={`log-line l-${l.level.replace("LOG_LEVEL_", "").toLowerCase()}`}
             style={{ transform: `translateY(${(first + i) * LINE}px)` }}
           >
             <time>{l.time === null ? "" : clock(l.time)}</time>
+            {link && <a href={link(l.trial)}>#{l.trial}</a>}
             <span>{l.text}</span>
           </div>
         ))}

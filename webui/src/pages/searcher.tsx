@@ -11,6 +11,8 @@ import { query, setQuery } from "../router.ts";
 import { Card, Empty, Load, Skeleton } from "../ui/parts.tsx";
 import type { TabProps } from "./experiment.tsx";
 import { Ladder } from "./ladder.tsx";
+import { useCalmly } from "./useCalmly.ts";
+import { useFetched } from "./useFetched.ts";
 import { MOST_RESULTS, rungLengths, useRungs } from "./useRungs.ts";
 
 const PIECE = 200;
@@ -20,8 +22,11 @@ export function SearcherTab({ data, info }: TabProps) {
   const event = chosen === null ? null : Number(chosen);
   const trial = query.value.get("trial");
   const log = useDecisions(data, event, trial === null ? null : Number(trial));
-  const rungs = useRungs(data, event, MOST_RESULTS.ladder);
-  const lengths = useMemo(() => rungLengths(rungs), [rungs]);
+  // Whether there are rungs at all is told by those that there are now: at the first events there was only one.
+  const present = useRungs(data, null, MOST_RESULTS.ladder);
+  const past = useRungs(data, event, MOST_RESULTS.ladder, event !== null);
+  const rungs = event === null ? present : past;
+  const lengths = useMemo(() => rungLengths(present), [present]);
   const last = log.last;
   const decided =
     log.list.state === "ready" ? log.list.value.find((d) => event !== null && d.event <= event) : undefined;
@@ -33,10 +38,14 @@ export function SearcherTab({ data, info }: TabProps) {
         {hasRungs && (
           <div class="column">
             <Card title="Rungs" note={event === null ? better(info) : `as they were at event ${int(event)}`}>
-              <Ladder rungs={rungs!} info={info} marked={decided?.trial ?? null} />
+              {rungs ? (
+                <Ladder rungs={rungs} info={info} marked={decided?.trial ?? null} />
+              ) : (
+                <Skeleton rows={lengths.length} height={60} />
+              )}
               <RungLegend />
             </Card>
-            <MethodSummary info={info} version={data.decisions.value[0]?.event ?? 0} />
+            <MethodSummary data={data} info={info} />
           </div>
         )}
         <Card
@@ -54,7 +63,7 @@ export function SearcherTab({ data, info }: TabProps) {
             {(list) => <DecisionList list={list} info={info} chosen={decided?.event ?? null} more={log.more} />}
           </Load>
         </Card>
-        {!hasRungs && <MethodSummary info={info} version={data.decisions.value[0]?.event ?? 0} />}
+        {!hasRungs && <MethodSummary data={data} info={info} />}
       </div>
     </div>
   );
@@ -252,36 +261,30 @@ function linked(text: string, info: Experiment): ComponentChildren {
   );
 }
 
-function MethodSummary({ info, version }: { info: Experiment; version: number }) {
-  const [summary, set] = useState<Record<string, unknown> | null | undefined>(undefined);
-  const calm = Math.floor(version / 20);
-  useEffect(() => {
-    let gone = false;
-    experiments
-      .summary(info.id)
-      .then((s) => !gone && set(s.summary))
-      .catch(() => undefined);
-    return () => {
-      gone = true;
-    };
-  }, [info.id, calm, info.state]);
-  if (summary === undefined) return null;
+function MethodSummary({ data, info }: TabProps) {
+  const calm = useCalmly(data.version.value + (data.decisions.value[0]?.event ?? 0), 2000);
+  const [loaded, again] = useFetched(() => experiments.summary(info.id), [info.id, calm, info.state]);
+  const at = loaded.state === "ready" ? loaded.value.event : null;
   return (
-    <Card title="The method's own words" note={info.searcher}>
-      {summary && Object.keys(summary).length ? (
-        <dl class="pairs one">
-          {Object.entries(summary).map(([name, v]) => (
-            <div key={name}>
-              <dt title={name}>{name}</dt>
-              <dd>{value(v)}</dd>
-            </div>
-          ))}
-        </dl>
-      ) : (
-        <p class="note">
-          This method says nothing of its own state. One that has <code>summary()</code> is shown here.
-        </p>
-      )}
+    <Card title="The method's own words" note={at === null ? info.searcher : `after event ${int(at)}`}>
+      <Load of={loaded} again={again} skeleton={<Skeleton rows={3} />}>
+        {({ summary }) =>
+          summary && Object.keys(summary).length ? (
+            <dl class="pairs one" aria-label="Summary">
+              {Object.entries(summary).map(([name, v]) => (
+                <div key={name}>
+                  <dt title={name}>{name}</dt>
+                  <dd title={value(v)}>{value(v)}</dd>
+                </div>
+              ))}
+            </dl>
+          ) : (
+            <p class="note">
+              This method says nothing of its own state. One that has <code>summary()</code> is shown here.
+            </p>
+          )
+        }
+      </Load>
     </Card>
   );
 }

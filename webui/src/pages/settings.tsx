@@ -2,6 +2,8 @@
 
 import { user } from "../app.ts";
 import { cluster, session } from "../data/api.ts";
+import { num } from "../format.ts";
+import { digits, grouping, setDigits, setGrouping } from "../numbers.ts";
 import { go } from "../router.ts";
 import { choice, density, setDensity, setTheme } from "../theme.ts";
 import { Card, Load, Segments, useTitle } from "../ui/parts.tsx";
@@ -45,6 +47,35 @@ export function SettingsPage() {
                 ["compact", "compact"],
               ]}
               pick={setDensity}
+            />
+          </div>
+          <div class="setting">
+            <span>
+              Digits of numbers <span class="dim">{num(1234.5678901)}</span> <span class="dim">{num(0.123456789)}</span>
+            </span>
+            <Segments
+              label=""
+              value={digits.value}
+              options={[
+                ["3", "3"],
+                ["4", "4"],
+                ["6", "6"],
+                ["all", "all"],
+              ]}
+              pick={setDigits}
+            />
+          </div>
+          <div class="setting">
+            <span>Thousands</span>
+            <Segments
+              label=""
+              value={grouping.value}
+              options={[
+                ["comma", "1,234"],
+                ["space", "1\u202f234"],
+                ["none", "1234"],
+              ]}
+              pick={setGrouping}
             />
           </div>
         </Card>

@@ -10,8 +10,8 @@ const CALM_MS = 3000;
 /** Results of each rung that are fetched: a strip of dots cannot show more of them, and a small one fewer. */
 export const MOST_RESULTS = { ladder: 2000, small: 400, lengths: 0 } as const;
 
-/** null until known; the rungs at the last event when none is named. */
-export function useRungs(data: ExperimentData, event: number | null, most: number): Rungs | null {
+/** null until known, or when they are not wanted; the rungs at the last event when none is named. */
+export function useRungs(data: ExperimentData, event: number | null, most: number, isWanted = true): Rungs | null {
   const [rungs, set] = useState<Rungs | null>(null);
   const wanted = useRef(0);
   const last = useRef(0);
@@ -22,6 +22,10 @@ export function useRungs(data: ExperimentData, event: number | null, most: numbe
   useEffect(() => {
     if (waits) return;
     const mine = ++wanted.current;
+    if (!isWanted) {
+      set(null);
+      return;
+    }
     const fetchThem = async () => {
       timer.current = undefined;
       last.current = performance.now();
@@ -38,9 +42,9 @@ export function useRungs(data: ExperimentData, event: number | null, most: numbe
       clearTimeout(timer.current);
       timer.current = undefined;
     };
-  }, [data, event, waits]);
+  }, [data, event, isWanted, waits]);
   useEffect(() => {
-    if (event !== null || !newest || timer.current || waits) return;
+    if (!isWanted || event !== null || !newest || timer.current || waits) return;
     const mine = wanted.current;
     timer.current = setTimeout(
       async () => {

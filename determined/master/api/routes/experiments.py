@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import msgspec
 
+from determined.domain.config.document import read_document
+from determined.domain.config.masking import unmasked_text
+from determined.domain.config.storage import MASK
 from determined.domain.ids import ExperimentId
 from determined.domain.records import Experiment
 from determined.domain.states import ExperimentState
-from determined.errors import NotFound
+from determined.errors import InvalidConfig, NotFound
 from determined.master.api.access import check_experiment
 from determined.master.api.bodies import MAX_EXPERIMENT_BODY, MIB
 from determined.master.api.call import Call, Handled
@@ -43,6 +48,9 @@ async def create_experiment(call: Call) -> Handled:
     body = await call.body()
     # Large model definitions take a while to decode, and others want their answers meanwhile.
     asked = await asyncio.to_thread(_submission, body) if len(body) > MIB else _submission(body)
+    if asked.parent_id and MASK in asked.config:
+        parent = await call.store.get_experiment(ExperimentId(asked.parent_id))
+        asked = replace(asked, config=await asyncio.to_thread(_unmasked, asked.config, parent))
     made = await call.service.submit(call.user, asked)
     shown = wire.no_experiment(asked.config)
     if made.experiment is not None:
@@ -53,6 +61,14 @@ async def create_experiment(call: Call) -> Handled:
         warnings=[wire.SLOTS_EXCEEDED] if made.over_capacity else [],
         config_warnings=made.warnings,
     )
+
+
+def _unmasked(config: str, parent: Experiment) -> str:
+    """A configuration that the web UI has shown and somebody has edited, with the secrets of where it came from."""
+    origins = [msgspec.json.decode(parent.config)]
+    with contextlib.suppress(InvalidConfig):
+        origins.insert(0, read_document(parent.original_config).data)
+    return unmasked_text(config, *origins)
 
 
 def _submission(body: bytes) -> Submission:

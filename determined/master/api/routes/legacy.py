@@ -67,10 +67,11 @@ def _shown(view: CheckpointView) -> dict[str, Any]:
 
 @routes.add("GET", "/checkpoints/{uuid}", access=Access.RUN, answer=None)
 async def download_checkpoint(call: Call) -> Handled:
-    """Download the files of a checkpoint, as a zip or a gzipped tar after the ``Accept`` header."""
+    """Download the files of a checkpoint: a gzipped tar, or a zip for browsers and who asks for one by ``Accept``."""
     view = await readable_checkpoint(call, call.path("uuid"))
     if view.checkpoint.state is not CheckpointState.COMPLETED:
         state = view.checkpoint.state.value
         raise FailedPrecondition(f"checkpoint {view.checkpoint.uuid} is {state}; only complete ones can be downloaded")
     experiment = await call.store.get_experiment(view.checkpoint.experiment_id)
-    return await packed_checkpoint(experiment, view.checkpoint.uuid, as_zip=call.accepts(b"application/zip"))
+    as_zip = call.accepts(b"application/zip") or (call.from_browser() and not call.accepts(b"application/gzip"))
+    return await packed_checkpoint(experiment, view.checkpoint.uuid, as_zip=as_zip)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from determined.master.api.call import Call, Handled
+from determined.master.api.routes.ui_sessions import GONE
 from determined.master.api.routing import Access, Routes
 from determined.master.api.sending import json_answer
 from determined.wire import users as wire
@@ -26,8 +27,7 @@ async def login(call: Call) -> Handled:
 async def logout(call: Call) -> Handled:
     """Void the token that this request carries."""
     await call.auth.logout(call.asking)
-    cookie = b"auth=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0"
-    return json_answer({}, ((b"set-cookie", cookie),) if call.from_browser() else ())
+    return json_answer({}, (GONE,) if call.from_browser() else ())
 
 
 @routes.add("GET", "/v1/me", answer=wire.UserAnswer)

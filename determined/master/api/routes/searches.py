@@ -38,7 +38,7 @@ async def post_operations(call: Call) -> Handled:
     """Apply a batch of operations, all or nothing, and acknowledge the events up to the one that caused it."""
     posted = await call.request(wire.PostOperations)
     operations = operations_from_json(posted.searcher_operations)
-    await call.service.post_operations(call.experiment_id, operations, posted.trigger, posted.epoch)
+    await call.service.post_operations(call.experiment_id, operations, posted.trigger, posted.epoch, posted.words)
 
 
 @routes.add("POST", "/v1/experiments/{experiment_id}/searcher_attach", request=wire.Attach, answer=wire.Attached)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
+from determined.domain.config.masking import masked, masked_text
 from determined.domain.ids import TrialId
 from determined.domain.records import Experiment
 from determined.domain.states import ExperimentState
@@ -15,7 +18,6 @@ from determined.master.ui import curves
 from determined.master.ui.encodings import Body, Encoded
 from determined.storage.protocol import ExperimentFilter, Order, Page
 from determined.wire import ui as wire
-from determined.wire.answers import raw
 
 routes = Routes()
 DEFAULT_LIMIT: Final = 200
@@ -67,10 +69,17 @@ async def get_experiment(call: Call) -> Handled:
         seq=seq,
         unit=shape.unit,
         max_length=shape.longest,
-        config=raw(experiment.config),
+        config=msgspec.Raw(msgspec.json.encode(masked(msgspec.json.decode(experiment.config)))),
         message=experiment.message,
         has_code=bool(experiment.context),
     )
+
+
+@routes.add("GET", "/v1/ui/experiments/{experiment_id}/config", answer=wire.UiConfig)
+async def submitted_config(call: Call) -> Handled:
+    """Get the configuration as it was submitted, with its secrets hidden; a fork may be made of it."""
+    text = (await _experiment(call)).original_config
+    return wire.UiConfig(config=masked_text(text) if text.strip() else "")
 
 
 @routes.add("GET", "/v1/ui/experiments/{experiment_id}/trials", answer=wire.UiTrialTable, parameters=["folded"])
@@ -118,8 +127,9 @@ async def rungs(call: Call) -> Handled:
 
 @routes.add("GET", "/v1/ui/experiments/{experiment_id}/summary", answer=wire.UiSummary)
 async def summary(call: Call) -> Handled:
-    """Get where a search stands in its method's own words; null where the method does not run in the master."""
-    return wire.UiSummary(summary=call.service.summary((await _experiment(call)).id))
+    """Get where a search stands in its method's own words, and after which event; null where it says nothing."""
+    event, said = await call.service.summary((await _experiment(call)).id)
+    return wire.UiSummary(event=event, summary=said)
 
 
 @routes.add("GET", "/v1/ui/trials/{trial_id}/metrics", answer=wire.UiTrialMetrics)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from determined.errors import InvalidInput, PermissionDenied
-from determined.master.api.call import Call, Handled
+import contextlib
+from typing import Final
+
+from determined.errors import InvalidInput, PermissionDenied, Unauthenticated
+from determined.master.api.call import OLDER_COOKIE, Call, Handled, cookie_token
 from determined.master.api.routing import Access, Routes
 from determined.master.api.sending import Whole
 from determined.master.service.auth import TOKEN_LIFETIME_S, Credentials
 from determined.wire import ui_sessions as wire
 
 routes = Routes()
+GONE: Final = (b"set-cookie", f"{OLDER_COOKIE}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0".encode())
+"""Takes the older cookie out of a browser."""
 
 
 @routes.add("POST", "/ui/session", access=Access.PUBLIC, request=wire.NewSession, answer=None, limit=1 << 16)
@@ -36,9 +41,13 @@ async def get_session(call: Call) -> Handled:
 
 @routes.add("DELETE", "/ui/session", answer=None)
 async def close_session(call: Call) -> Handled:
-    """Log this browser out."""
+    """Log this browser out, of the session that an older page has opened as well."""
     await call.auth.logout(call.asking)
-    return Whole(b"", headers=(_cookie(call, "", 0),), status=204)
+    older = cookie_token(call.header(b"cookie"), OLDER_COOKIE)
+    if older:
+        with contextlib.suppress(Unauthenticated):
+            await call.auth.logout(await call.auth.authenticate(Credentials(older), call.service.live_run))
+    return Whole(b"", headers=(_cookie(call, "", 0), GONE), status=204)
 
 
 @routes.add("POST", "/v1/ui/links", answer=wire.OpenLink)

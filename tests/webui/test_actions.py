@@ -1,0 +1,198 @@
+"""Everything that can be done on the pages, done to real trials, in both themes, with a picture of each page."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from determined.testing.cluster import LocalMaster
+from tests.webui.conftest import MODEL, PATIENCE_MS
+from tests.webui.watch import Watched, watch
+
+Keep = Callable[[Page, str], Path]
+CONFIG = """
+name: NAME
+labels: [THEME]
+entrypoint: python3 train.py
+searcher: {name: random, metric: loss, max_length: {epochs: 100000}, max_trials: 4, max_concurrent_trials: 2}
+hyperparameters:
+  x: {type: double, minval: 0.0, maxval: 1.0}
+  kind: {type: categorical, vals: [a, b]}
+  pause_s: 0.05
+resources: {slots_per_trial: 1}
+max_restarts: 0
+"""
+
+
+class Person:
+    """Somebody with a browser, who looks at each page."""
+
+    def __init__(self, seen: Watched, keep: Keep, theme: str) -> None:
+        self.seen, self.page, self._keep, self._theme = seen, seen.page, keep, theme
+
+    def press(self, name: str, within: Locator | None = None) -> None:
+        (within or self.page).get_by_role("button", name=name, exact=True).first.click()
+
+    def follow(self, name: str) -> None:
+        self.page.get_by_role("navigation", name=re.compile("Views|Main")).get_by_role("link", name=name).last.click()
+
+    def sees(self, text: str) -> None:
+        expect(self.page.get_by_role("heading", level=1)).to_contain_text(text)
+
+    def keeps(self, name: str) -> None:
+        self.seen.until("(c, d) => d.querySelector('h1') && !d.querySelector('.skeleton, .starting')")
+        self._keep(self.page, f"{name}-{self._theme}")
+
+    def told(self, text: str) -> None:
+        notice = self.page.locator(".notice").filter(has_text=text)
+        expect(notice).to_be_visible()
+        notice.get_by_role("button", name="Dismiss").click()
+
+    def stops(self, how: str) -> None:
+        self.press("Stop…")
+        self.press(how, self.page.get_by_role("dialog"))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_everything_that_can_be_done_is_done(
+    browser: Browser, busy: LocalMaster, keep: Keep, theme: str, tmp_path: Path
+) -> None:
+    (tmp_path / "long.yaml").write_text(CONFIG.replace("NAME", f"long {theme}").replace("THEME", theme))
+    made = busy.det("experiment", "create", str(tmp_path / "long.yaml"), str(MODEL))
+    number = int(re.findall(r"Created experiment (\d+)", made.stdout)[0])
+    context = browser.new_context(
+        base_url=busy.url,
+        viewport={"width": 1440, "height": 900},
+        color_scheme="dark" if theme == "dark" else "light",
+        accept_downloads=True,
+    )
+    context.set_default_timeout(PATIENCE_MS)
+    seen = watch(context.new_page(), "/experiments")
+    who, page = Person(seen, keep, theme), seen.page
+
+    # Log in, and look at the list.
+    who.keeps("login")
+    page.get_by_label("User").fill("determined")
+    who.press("Log in")
+    who.sees("Experiments")
+    expect(page.locator("html")).to_have_attribute("data-theme", theme)
+    row = page.get_by_role("grid", name="Experiments").get_by_role("row").filter(has_text=f"long {theme}")
+    expect(row).to_contain_text("running")
+    row.get_by_role("checkbox").check()
+    bulk = page.get_by_role("toolbar", name="Selected experiments")
+    who.press("Pause", bulk)
+    who.told(f"Experiment {number} is paused.")
+    expect(row).to_contain_text("paused")
+    who.keeps("list")
+    who.press("Resume", bulk)
+    who.told(f"Experiment {number} is resumed.")
+
+    # One experiment: its curves grow, it is paused and goes on.
+    row.get_by_role("link", name=f"long {theme}").click()
+    before = seen.until("(c) => c.curves?.drawn === 2 && c.curves?.last > 3")["curves"]["last"]
+    seen.until(f"(c) => c.curves.last > {before}")
+    who.press("Pause")
+    who.sees("paused")
+    who.keeps("overview")
+    who.press("Resume")
+    who.sees("running")
+    for tab in ("Searcher", "Hyperparameters", "Config", "Code", "Logs"):
+        who.follow(tab)
+        who.keeps(tab.lower())
+    expect(page.get_by_role("log")).to_contain_text("step ")
+
+    # Its trials: one is killed, all are downloaded.
+    who.follow("Trials")
+    trials = page.get_by_role("grid", name="Trials")
+    with page.expect_download() as table:
+        who.press("CSV")
+    assert Path(table.value.path()).read_text().startswith("trial,state,")
+    who.keeps("trials")
+    trials.get_by_role("row").filter(has_text="running").first.get_by_role("link").first.click()
+    for tab in ("Hyperparameters", "Logs", "Checkpoints", "History", "Metrics"):
+        who.follow(tab)
+        who.keeps(f"trial-{tab.lower()}")
+    who.press("Kill…")
+    who.press("Kill trial", page.get_by_role("dialog"))
+    who.sees("canceled")
+
+    # Its checkpoints can be had.
+    page.goto(f"/experiments/{number}/checkpoints")
+    with page.expect_download() as saved:
+        page.get_by_role("grid", name="Checkpoints").get_by_role("link", name="file").first.click()
+    with zipfile.ZipFile(saved.value.path()) as archive:
+        assert any(name.endswith("step") for name in archive.namelist())
+    who.keeps("checkpoints")
+
+    # Where it runs, and when.
+    who.follow("Queue")
+    runs = page.get_by_role("grid", name="Runs")
+    who.press("Sooner", runs.get_by_role("row").filter(has_text=f"Experiment {number}").first)
+    who.told(f"Experiment {number} has priority")
+    who.keeps("queue")
+    who.follow("Cluster")
+    expect(page.locator(".slot a").first).to_be_visible()
+    who.keeps("cluster")
+
+    # A changed copy, which is killed and put away.
+    page.goto(f"/experiments/{number}/overview")
+    page.get_by_role("link", name="Fork", exact=True).click()
+    editor = page.get_by_label("Configuration of the fork")
+    expect(editor).to_have_value(re.compile(f"long {theme}"))
+    editor.fill(
+        editor.input_value().replace(f"long {theme}", f"fork {theme}").replace("max_trials: 4", "max_trials: 1")
+    )
+    who.keeps("fork")
+    who.press("Start the fork")
+    who.sees(f"fork {theme}")
+    copy = int(page.url.split("/experiments/")[1].split("/")[0])
+    config = busy.session().get(f"/api/v1/experiments/{copy}")["experiment"]["config"]
+    assert (config["name"], config["searcher"]["max_trials"]) == (f"fork {theme}", 1)
+    page.goto(f"/experiments/{copy}/config?other={number}")
+    expect(page.locator(".d-added").filter(has_text=f"name: fork {theme}")).to_be_visible()
+    who.keeps("difference")
+    who.stops("Kill")
+    who.sees("canceled")
+    who.press("Archive")
+    who.sees("archived")
+    who.press("Unarchive")
+    expect(page.get_by_role("button", name="Archive", exact=True)).to_be_visible()
+
+    # The first one is canceled, compared with its copy, and put away in the list.
+    page.goto(f"/experiments/{number}/overview")
+    who.stops("Cancel experiment")
+    who.sees("canceled")
+    page.goto(f"/compare?e={number},{copy}")
+    seen.until("(c) => c.compare?.series.length >= 1")
+    who.keeps("compare-experiments")
+    page.goto(f"/experiments/{number}/trials")
+    for place in (1, 2):
+        trials.get_by_role("row").nth(place).get_by_role("checkbox").check()
+    page.keyboard.press("c")
+    seen.until("(c) => c.compare?.series.length === 2")
+    who.keeps("compare-trials")
+    page.goto("/experiments")
+    row.get_by_role("checkbox").check()
+    who.press("Archive", bulk)
+    expect(row).to_have_count(0)
+    page.get_by_label("archived too").click()
+    expect(row).to_contain_text("archived")
+
+    # Settings, and out.
+    page.get_by_role("link", name="Settings").click()
+    for name in ("compact", "6", "1234"):
+        who.press(name)
+    expect(page.get_by_text("1234.57", exact=True)).to_be_visible()
+    who.keeps("settings")
+    page.reload()
+    expect(page.get_by_text("1234.57", exact=True)).to_be_visible()
+    expect(page.locator("html")).to_have_attribute("data-density", "compact")
+    who.press("Log out")
+    who.sees("Log in")
+    assert [p for p in seen.problems if "401" not in p] == []
+    context.close()
