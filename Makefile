@@ -11,7 +11,7 @@ DEMO := $(CURDIR)/.demo
 AGAIN := $(if $(COVERED),--ignore tests/unit --ignore tests/property --ignore tests/histories)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-e2e test-ray test-crash crash power chaos test-cold test-postgres test-compat test-torch webui test-webui docs check format coverage bench clean
+.PHONY: help setup demo test test-unit test-e2e test-ray test-crash crash power chaos test-cold test-postgres large-copy test-compat test-torch webui test-webui docs check format coverage bench clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -62,6 +62,10 @@ test-postgres: $(VENV)/.dev  ## masters in tests keep everything on PostgreSQL; 
 	DET_TEST_DB=postgres $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/contract/test_stores.py \
 	  tests/property/test_stores_agree.py tests/integration tests/e2e/test_faults.py tests/e2e/test_postgres.py \
 	  tests/e2e/test_events_of_a_search.py tests/crash/test_master_dies.py
+	$(BIN)/python -m tests.large_copy
+
+large-copy: $(VENV)/.dev  ## move 10,000 trials to PostgreSQL and back, with equal digests; takes a minute
+	$(BIN)/python -m tests.large_copy
 
 chaos: $(VENV)/.dev  ## searches while everything is killed, paused and cut off, for an hour
 	$(BIN)/python -m determined.testing.chaos --minutes 60 --keep-going

@@ -14,7 +14,7 @@ from determined.cli.options import TABLE, option
 from determined.common.api.paging import read_paginated
 
 Json = Mapping[str, Any]
-_HEADERS = ("#", "ID", "Job Name", "Priority", "Submitted", "State", "User")
+_HEADERS = ("#", "ID", "Job Name", "Priority", "Weight", "Submitted", "State", "User")
 _WAITING_HEADERS = ("Waiting", "Priority", "Slots", "For")
 _WAITING_STATES = ("STATE_ACTIVE", "STATE_PAUSED")
 _USUAL_PRIORITY = 42
@@ -73,8 +73,12 @@ def _place(job: Json) -> tuple[int, int, int]:
     return int(job["jobSummary"].get("jobsAhead", 0)), _priority(e) or _USUAL_PRIORITY, int(e["id"])
 
 
+def _resources(experiment: Json) -> Json:
+    return (experiment.get("config") or {}).get("resources") or {}
+
+
 def _priority(experiment: Json) -> int | None:
-    priority: int | None = ((experiment.get("config") or {}).get("resources") or {}).get("priority")
+    priority: int | None = _resources(experiment).get("priority")
     return priority
 
 
@@ -85,6 +89,7 @@ def _row(job: Json) -> list[Any]:
         e.get("jobId"),
         f"{e.get('name')} ({e['id']})",
         _priority(e),
+        _resources(e).get("weight"),
         render.time(e.get("startTime")),
         render.state(summary),
         e.get("username"),
@@ -96,7 +101,14 @@ _ABSENT: Any = object()
 
 def _changes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-p", "--priority", type=int, default=_ABSENT, metavar="N", help="1 (first) to 99")
-    parser.add_argument("-w", "--weight", type=float, default=_ABSENT, metavar="W", help="its weight")
+    parser.add_argument(
+        "-w",
+        "--weight",
+        type=float,
+        default=_ABSENT,
+        metavar="W",
+        help="its share, compared with others of its priority",
+    )
     parser.add_argument("--max-slots", type=slots_or_none, default=_ABSENT, metavar="N", help="a number, or none")
 
 

@@ -1,9 +1,10 @@
 """Who runs next, on which slots: a pure pool that grants requests in a fixed order.
 
-Order: priority (1 first), then the experiment that was submitted first, then the trial created first. A request that
-could never fit, or that its experiment's limit holds back, is passed over; one that only lacks free slots holds back
-those behind it, so that wide trials do not starve. Runs without slots queue apart: they have places of their own, so
-neither kind ever waits for the other.
+Order: priority (1 first), then the experiment that holds the fewest slots for its weight (see ``shares``), then the
+trial created first. A request that could never fit, or that its experiment's limit holds back, is passed over; one that
+only lacks free slots holds back those behind it, so that wide trials do not starve. Runs without slots queue apart, by
+priority and in the order in which they were submitted: they have places of their own, so neither kind ever waits for
+the other.
 
 Where a run waits for slots that less important ones hold, the pool names those that should make room: the least
 important first, of these the newest. Nobody makes room for a run of the same priority.
@@ -12,14 +13,13 @@ important first, of these the newest. Nobody makes room for a run of the same pr
 from __future__ import annotations
 
 import heapq
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
 import msgspec
 
 from determined.domain.ids import ExperimentId, RunId, TrialId
 from determined.engine.holders import Holders
+from determined.engine.shares import Shares
 
 MAX_SLOTLESS_RUNS = 64
 """How many runs without slots may live at once."""
@@ -50,16 +50,6 @@ class Grant(msgspec.Struct, frozen=True, gc=False):
     slot_ids: tuple[int, ...]
 
 
-@dataclass(slots=True)
-class _Share:
-    """What one experiment holds and may hold."""
-
-    limit: int | None = None
-    used: int = 0
-    parked: list[Request] = field(default_factory=list)
-    """Requests that only the limit holds back, as a heap; they come back when the experiment frees slots."""
-
-
 class SlotPool:
     """Free slots, waiting requests, and who holds what. Cost per call: O(log waiting) plus what is granted.
 
@@ -78,29 +68,44 @@ class SlotPool:
         self.held: dict[_Key, Grant] = {}
         self._waiting: dict[_Key, Request] = {}
         # Requests that were taken back stay in the heaps and are skipped when they come up.
-        self._heap: list[Request] = []
         self._slotless_heap: list[Request] = []
         self._slotless = 0
         self._holders = Holders()
-        self._shares: dict[ExperimentId, _Share] = {}
+        self._shares = Shares(self._is_wanted)
 
     def set_limit(self, experiment_id: ExperimentId, max_slots: int | None) -> None:
         """Cap an experiment's slots; None lifts the cap. The same cap again changes nothing and costs nothing."""
-        share = self._share(experiment_id)
+        share = self._shares.of(experiment_id)
         if share.limit != max_slots:
             share.limit = max_slots
-            self._unpark(share, len(share.parked))
+            self._shares.settle(share)
+
+    def set_weight(self, experiment_id: ExperimentId, weight: float) -> None:
+        """Say how large an experiment's share is, compared with others of its priority; from 0, and 1 if nothing was
+        said. It counts for slots that are given from now on."""
+        share = self._shares.of(experiment_id)
+        if share.weight != weight:
+            share.weight = weight
+            share.is_next = share.is_next and weight > 0
+            self._shares.settle(share)
 
     def set_priority(self, experiment_id: ExperimentId, priority: int) -> None:
         """Give all requests of an experiment another place in the queue, and its runs another importance."""
+        if self._shares.of(experiment_id).priority == priority:
+            return
+        queue: list[Request] = []
         for key, request in list(self._waiting.items()):
-            if request.experiment_id == experiment_id and request.priority != priority:
+            if request.experiment_id == experiment_id:
                 # The old request stays in its heap and is skipped.
                 changed = self._waiting[key] = msgspec.structs.replace(request, priority=priority)
-                heapq.heappush(self._heap if request.slots else self._slotless_heap, changed)
+                if not request.slots:
+                    heapq.heappush(self._slotless_heap, changed)
+                elif not self._can_never_fit(request):
+                    queue.append(changed)
+        self._shares.replace(experiment_id, priority, queue)
         for key, grant in self.held.items():
             request = grant.request
-            if request.experiment_id == experiment_id and request.priority != priority:
+            if request.experiment_id == experiment_id:
                 changed = msgspec.structs.replace(request, priority=priority)
                 self.held[key] = msgspec.structs.replace(grant, request=changed)
                 self._holders.change(changed)
@@ -119,14 +124,11 @@ class SlotPool:
         No more than are needed, and none where all of them would not be enough. To be called after ``grant``.
         """
         asked: list[Request] = []
-        first = self._first(self._heap)
+        first = self._shares.first()
         if first is None or not self._holders.lesser(first.priority):
             return asked
         coming = len(self.free) + self._holders.leaving_slots
-        planned: Counter[ExperimentId] = Counter()
-        for request in self._in_order(self.size):
-            if self._can_never_fit(request) or self._is_over_limit(request, planned[request.experiment_id]):
-                continue
+        for request in self._shares.in_order():
             if coming + self._holders.lesser(request.priority) < request.slots:
                 break
             while coming < request.slots:
@@ -135,33 +137,37 @@ class SlotPool:
                 coming += slots
                 asked.append(least)
             coming -= request.slots
-            planned[request.experiment_id] += request.slots
         return asked
 
     def forget(self, experiment_id: ExperimentId) -> None:
         """Drop the bookkeeping of an experiment that is over."""
-        self._shares.pop(experiment_id, None)
+        self._shares.forget(experiment_id)
 
     def want(self, request: Request) -> None:
         """Queue a request; the same again changes nothing."""
         if request.key not in self._waiting and request.key not in self.held:
             self._waiting[request.key] = request
-            heapq.heappush(self._heap if request.slots else self._slotless_heap, request)
+            if not request.slots:
+                heapq.heappush(self._slotless_heap, request)
+            elif not self._can_never_fit(request):
+                self._shares.add(request)
 
     def withdraw(self, trial_id: TrialId, run_id: RunId) -> None:
         """Take a request back."""
-        self._waiting.pop((trial_id, run_id), None)
+        self._drop((trial_id, run_id))
 
     def hold(self, request: Request, slot_ids: tuple[int, ...]) -> None:
         """Mark slots as held by a run that was found alive. Slots that the pool does not have, or that others hold,
         are left out."""
         if request.key in self.held:
             return
-        self._waiting.pop(request.key, None)
+        self._drop(request.key)
         taken = tuple(s for s in slot_ids if s in self.free)
         for s in taken:
             self.free.remove(s)
         self._take(Grant(request, taken))
+        if request.slots:
+            self._shares.hold(request)
 
     def release(self, trial_id: TrialId, run_id: RunId) -> None:
         """Free what a run held; unknown runs are ignored."""
@@ -173,10 +179,10 @@ class SlotPool:
             return
         self._holders.remove(grant.request.key)
         self.free = sorted([*self.free, *grant.slot_ids])
-        share = self._shares.get(grant.request.experiment_id)
+        share = self._shares.find(grant.request.experiment_id)
         if share is not None:
             share.used -= grant.request.slots
-            self._unpark(share, grant.request.slots)
+            self._shares.settle(share)
 
     def grant(self) -> list[Grant]:
         """Hand out what can be handed out now."""
@@ -184,21 +190,18 @@ class SlotPool:
         if not self._waiting:
             return granted
         while self._slotless < MAX_SLOTLESS_RUNS:
-            request = self._first(self._slotless_heap)
+            request = self._first_slotless()
             if request is None:
                 break
             heapq.heappop(self._slotless_heap)
             granted.append(self._give(request))
-        while (request := self._first(self._heap)) is not None:
-            if self._fits(request):
-                heapq.heappop(self._heap)
-                granted.append(self._give(request))
-            elif self._can_never_fit(request):
-                heapq.heappop(self._heap)
-            elif self._is_over_limit(request):
-                heapq.heappush(self._share(request.experiment_id).parked, heapq.heappop(self._heap))
-            else:
+        while (request := self._shares.first()) is not None:
+            if request.slots > len(self.free):
+                if self.free:
+                    self._shares.keep(request)
                 break
+            granted.append(self._give(request))
+            self._shares.take(request)
         return granted
 
     def others_waiting(self, trial_id: TrialId, run_id: RunId) -> bool:
@@ -207,62 +210,42 @@ class SlotPool:
         if grant is None:
             return False
         if not grant.request.slots:
-            return self._first(self._slotless_heap) is not None
-        share = self._share(grant.request.experiment_id)
-        return self._first(self._heap) is not None or self._first(share.parked) is not None
+            return self._first_slotless() is not None
+        share = self._shares.of(grant.request.experiment_id)
+        return self._shares.first() is not None or self._shares.first_of(share) is not None
 
     def explain(self, trial_id: TrialId, run_id: RunId) -> str:
         """What a waiting run waits for, in words; "" when it does not wait."""
         request = self._waiting.get((trial_id, run_id))
         if request is None:
             return ""
-        return self._obstacle(request) or "its turn: others were submitted before it"
+        obstacle = self._obstacle(request)
+        if obstacle or not request.slots:
+            return obstacle or "a place, which it is given now"
+        return self._lack(request)
 
     @property
     def waiting(self) -> int:
         """How many requests wait."""
         return len(self._waiting)
 
-    def _share(self, experiment_id: ExperimentId) -> _Share:
-        return self._shares.setdefault(experiment_id, _Share())
+    def _is_wanted(self, request: Request) -> bool:
+        return self._waiting.get(request.key) is request
 
-    def _first(self, heap: list[Request]) -> Request | None:
-        """The first request of a heap that is still wanted; those before it are dropped."""
-        while heap and self._waiting.get(heap[0].key) is not heap[0]:
+    def _drop(self, key: _Key) -> None:
+        request = self._waiting.pop(key, None)
+        if request is not None and request.slots:
+            self._shares.settle(self._shares.of(request.experiment_id))
+
+    def _first_slotless(self) -> Request | None:
+        """The first request without slots that is still wanted; those before it are dropped."""
+        heap = self._slotless_heap
+        while heap and not self._is_wanted(heap[0]):
             heapq.heappop(heap)
         return heap[0] if heap else None
 
-    def _unpark(self, share: _Share, count: int) -> None:
-        """Let as many parked requests try again as could fit."""
-        for _ in range(count):
-            if self._first(share.parked) is None:
-                return
-            heapq.heappush(self._heap, heapq.heappop(share.parked))
-
-    def _fits(self, request: Request) -> bool:
-        """Whether a request that wants slots can have them now: it has no ``_obstacle``."""
-        return request.slots <= len(self.free) and not self._is_over_limit(request)
-
     def _can_never_fit(self, request: Request) -> bool:
         return request.slots > self.size
-
-    def _is_over_limit(self, request: Request, planned: int = 0) -> bool:
-        share = self._share(request.experiment_id)
-        return share.limit is not None and share.used + planned + request.slots > share.limit
-
-    def _in_order(self, most: int) -> Iterator[Request]:
-        """The first requests of the queue, as the queue would give them."""
-        heap = self._heap
-        # Positions in the heap; a child is never before its parent.
-        ahead = [(heap[0], 0)] if heap else []
-        while ahead and most > 0:
-            request, at = heapq.heappop(ahead)
-            for child in (2 * at + 1, 2 * at + 2):
-                if child < len(heap):
-                    heapq.heappush(ahead, (heap[child], child))
-            if self._waiting.get(request.key) is request:
-                most -= 1
-                yield request
 
     def _obstacle(self, request: Request) -> str | None:
         if not request.slots:
@@ -270,15 +253,21 @@ class SlotPool:
             return f"a place: {MAX_SLOTLESS_RUNS} runs without slots is the limit" if full else None
         if self._can_never_fit(request):
             return f"{request.slots} slots, but the pool has only {self.size}: it can never run here"
-        if self._is_over_limit(request):
-            share = self._share(request.experiment_id)
+        share = self._shares.of(request.experiment_id)
+        if share.is_over_limit(request.slots):
             return f"its experiment's max_slots: {share.used} of {share.limit} in use"
+        return None
+
+    def _lack(self, request: Request) -> str:
+        """What keeps a request from slots that it may have."""
+        before = self._shares.before(request)
         if request.slots > len(self.free):
             noun = "slot" if request.slots == 1 else "slots"
             coming = self._holders.leaving_slots
             more = f", {coming} when runs leave that were asked to" if coming else ""
-            return f"{request.slots} {noun}: {len(self.free)} of {self.size} free{more}"
-        return None
+            after = f"; {before}" if before else ""
+            return f"{request.slots} {noun}: {len(self.free)} of {self.size} free{more}{after}"
+        return f"its turn: {before or 'trials of its experiment that were created before it are served first'}"
 
     def _give(self, request: Request) -> Grant:
         slot_ids = tuple(self.free[: request.slots])
@@ -291,7 +280,6 @@ class SlotPool:
     def _take(self, grant: Grant) -> None:
         self.held[grant.request.key] = grant
         if grant.request.slots:
-            self._share(grant.request.experiment_id).used += grant.request.slots
             self._holders.add(grant.request, len(grant.slot_ids))
         else:
             self._slotless += 1

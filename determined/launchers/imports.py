@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 MAX_FILES = 64
 """Files of a program that are read; more only make the first run of a program wait."""
+_parsing = threading.Lock()
+"""Python 3.11 counts in one place for all threads how deep it is in a tree, and raises SystemError if two threads parse
+at once and one of them collects garbage meanwhile; runs that were prepared at the same time were lost by that."""
 
 
 def imports_of(folder: Path, words: Sequence[str]) -> tuple[str, ...]:
@@ -41,8 +45,10 @@ def imports_of(folder: Path, words: Sequence[str]) -> tuple[str, ...]:
 def _top_level_imports(file: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Modules that are imported when a file is executed, each with the names that are taken from it."""
     try:
-        tree = ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        source = file.read_bytes()
+        with _parsing:
+            tree = ast.parse(source)
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError, SystemError):
         return
     waiting: list[ast.stmt] = list(tree.body)
     while waiting:

@@ -206,6 +206,9 @@ class LocalLauncher:
             await asyncio.to_thread(_refuse, run.folder, str(error))
         except (OSError, Unavailable) as error:
             run.start_failure = f"the run could not be started: {error}"
+        except Exception as error:  # Whatever it is, the trial must not wait for ever.
+            _log.exception("run %s could not be started", run.folder.name)
+            run.start_failure = f"the run could not be started: {type(error).__name__}: {error}"
 
     async def _start_locked(self, run: Run, spec: RunSpec, lock_fd: int) -> None:
         with action("launcher.prepare"):

@@ -11,7 +11,9 @@ import msgspec
 from sqlalchemy import Connection, Engine, Table, delete, select
 from sqlalchemy.exc import DBAPIError
 
+from determined import files
 from determined.errors import CorruptState, FailedPrecondition, NotFound
+from determined.steps import step
 from determined.storage.backend import Backend, backend_for
 from determined.storage.migrations import HEAD
 from determined.storage.schema import bring_up_to_date, current_revision
@@ -47,7 +49,7 @@ def migrate(url: str) -> tuple[str | None, str]:
     """
     backend = backend_for(url)
     _check_exists(backend)
-    with _alone(backend) as engine, engine.begin() as conn:
+    with _alone(backend) as engine, files.action("db.migrate"), engine.begin() as conn:
         before = current_revision(conn)
         backend.prepare(conn)
         bring_up_to_date(conn)
@@ -58,6 +60,9 @@ def copy(
     source: str, target: str, *, overwrite: bool = False, on_table: Callable[[Copied], None] = lambda table: None
 ) -> list[Copied]:
     """Copy every table, in one transaction on each side; what was written is read back and compared.
+
+    Killed at any point it leaves the target as it was, or with all of the copy. Where there was no target there is then
+    none, or one without a schema, which ``check`` reports; the same copy can be made again.
 
     Args:
         source, target: URLs.
@@ -80,10 +85,14 @@ def copy(
                 f"{reading.shown} has schema version {before}, not {HEAD}; run `det db migrate` on it first"
             )
         with engine.begin() as conn:
-            writing.prepare(conn)
-            bring_up_to_date(conn)
-            _make_room(conn, writing, overwrite)
-            return [_copy_table(reader.conn, conn, table, on_table) for table in metadata.sorted_tables]
+            with files.action("db.copy.schema"):
+                writing.prepare(conn)
+                bring_up_to_date(conn)
+                _make_room(conn, writing, overwrite)
+            copied = [_copy_table(reader.conn, conn, table, on_table) for table in metadata.sorted_tables]
+            step("db.copy.commit.before")
+        step("db.copy.commit.after")
+        return copied
 
 
 def _check_exists(backend: Backend) -> None:
@@ -134,9 +143,10 @@ def _make_room(conn: Connection, backend: Backend, overwrite: bool) -> None:
 
 def _copy_table(source: Connection, target: Connection, table: Table, on_table: Callable[[Copied], None]) -> Copied:
     read = Digest()
-    for rows in _batches(source, table):
-        read.add(rows)
-        target.execute(table.insert(), [dict(row._mapping) for row in rows])
+    with files.action("db.copy.table"):
+        for rows in _batches(source, table):
+            read.add(rows)
+            target.execute(table.insert(), [dict(row._mapping) for row in rows])
     written = Digest()
     for rows in _batches(target, table):
         written.add(rows)

@@ -11,366 +11,89 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
-import msgspec
-
-from determined.domain.ids import ExperimentId, RunId, TrialId, UserId
-from determined.domain.records import (
-    Checkpoint,
-    EventRow,
-    Experiment,
-    JournalRow,
-    LogRecord,
-    Metrics,
-    Run,
-    Token,
-    Trial,
-    User,
+from determined.domain.ids import ExperimentId, TrialId, UserId
+from determined.domain.records import EventRow, Experiment, JournalRow, LogRecord, Metrics, Run, Token, Trial, User
+from determined.domain.states import CheckpointState, ExperimentState, TrialState
+from determined.storage.mutations import (
+    AppendEvent,
+    AppendJournal,
+    AppendLogs,
+    DeleteExperiment,
+    DropState,
+    DropToken,
+    InsertExperiment,
+    InsertTrial,
+    Mutation,
+    PatchExperiment,
+    PutBatch,
+    PutCheckpoint,
+    PutMetrics,
+    PutRun,
+    PutState,
+    PutToken,
+    PutUser,
+    SetCheckpointMetadata,
+    SetCheckpointState,
+    UpdateExperiment,
+    UpdateRunnerState,
+    UpdateTrial,
+    UpdateTrialUnits,
 )
-from determined.domain.states import CheckpointState, ExperimentState, RunPhase, TrialState
-
-
-class _Mutation(msgspec.Struct, frozen=True):
-    pass
-
-
-class PutUser(_Mutation, frozen=True):
-    """Insert or replace a user (by id). Raises ``Conflict`` when the name belongs to another id."""
-
-    user: User
-
-
-class PutToken(_Mutation, frozen=True):
-    """Insert a login."""
-
-    token: Token
-
-
-class DropToken(_Mutation, frozen=True):
-    """Remove a login; no matter whether it exists."""
-
-    digest: str
-
-
-class InsertExperiment(_Mutation, frozen=True):
-    """A new experiment. Raises ``Conflict`` when (owner, client_key) exists with a non-empty key."""
-
-    experiment: Experiment
-
-
-class UpdateExperiment(_Mutation, frozen=True):
-    """What the engine decides about an experiment; always the same columns."""
-
-    id: ExperimentId
-    state: ExperimentState
-    progress: float | None
-    ended_at: float | None
-    message: str
-
-
-class PatchExperiment(_Mutation, frozen=True):
-    """What people edit: any of name, description, labels, notes, archived, config, epoch, state (deletion)."""
-
-    id: ExperimentId
-    changes: Mapping[str, Any]
-
-
-class DeleteExperiment(_Mutation, frozen=True):
-    """Remove the experiment and every row that belongs to it."""
-
-    id: ExperimentId
-
-
-class InsertTrial(_Mutation, frozen=True):
-    """A new trial; counts in its experiment's ``num_trials``."""
-
-    trial: Trial
-
-
-class UpdateTrial(_Mutation, frozen=True):
-    """What the engine decides about a trial; always the same columns."""
-
-    id: TrialId
-    state: TrialState
-    run_id: RunId
-    phase: RunPhase | None
-    restarts: int
-    closed: bool
-    ended_at: float | None
-
-
-class UpdateTrialUnits(_Mutation, frozen=True):
-    """A progress report."""
-
-    id: TrialId
-    units: float
-
-
-class UpdateRunnerState(_Mutation, frozen=True):
-    """What the training script says it is doing."""
-
-    id: TrialId
-    runner_state: str
-
-
-class PutRun(_Mutation, frozen=True):
-    """Insert or replace a run, keeping the stored ``lines``."""
-
-    run: Run
-
-
-class PutMetrics(_Mutation, frozen=True):
-    """Store a report, replacing one of the same (trial, run, group, steps).
-
-    When reports of older runs reach as far (steps >= these in the same group, > in the others), those are archived. The
-    trial's and the experiment's summaries (total batches, best, latest) follow, recomputed after archiving.
-    """
-
-    metrics: Metrics
-    smaller_is_better: bool
-
-
-class PutCheckpoint(_Mutation, frozen=True):
-    """Store a checkpoint, replacing one of the same uuid; counts and sizes of trial and experiment follow."""
-
-    checkpoint: Checkpoint
-
-
-class SetCheckpointState(_Mutation, frozen=True):
-    """Mark a checkpoint, e.g. DELETED; counts and sizes follow."""
-
-    uuid: str
-    state: CheckpointState
-
-
-class SetCheckpointMetadata(_Mutation, frozen=True):
-    """Replace a checkpoint's metadata (JSON text of an object)."""
-
-    uuid: str
-    metadata: str
-
-
-class AppendLogs(_Mutation, frozen=True):
-    """Append lines to a trial's log; ``lines_known`` becomes the run's count of delivered lines (None: not counted)."""
-
-    records: tuple[LogRecord, ...]
-    allocation_id: str = ""
-    lines_known: int | None = None
-
-
-class AppendJournal(_Mutation, frozen=True):
-    """One fact. Raises ``Conflict`` when the sequence number exists."""
-
-    row: JournalRow
-
-
-class AppendEvent(_Mutation, frozen=True):
-    """One event of the queue."""
-
-    row: EventRow
-
-
-class PutBatch(_Mutation, frozen=True):
-    """Remember what was posted in answer to an event, to tell a replay from a divergence."""
-
-    experiment_id: ExperimentId
-    trigger: int
-    digest: str
-
-
-class PutState(_Mutation, frozen=True):
-    """A part of the engine's snapshot: "experiment", "method", or a trial id as text."""
-
-    experiment_id: ExperimentId
-    part: str
-    seq: int
-    body: bytes
-
-
-class DropState(_Mutation, frozen=True):
-    """A part of the snapshot that is not needed any more."""
-
-    experiment_id: ExperimentId
-    part: str
-
-
-Mutation = (
-    PutUser
-    | PutToken
-    | DropToken
-    | InsertExperiment
-    | UpdateExperiment
-    | PatchExperiment
-    | DeleteExperiment
-    | InsertTrial
-    | UpdateTrial
-    | UpdateTrialUnits
-    | UpdateRunnerState
-    | PutRun
-    | PutMetrics
-    | PutCheckpoint
-    | SetCheckpointState
-    | SetCheckpointMetadata
-    | AppendLogs
-    | AppendJournal
-    | AppendEvent
-    | PutBatch
-    | PutState
-    | DropState
+from determined.storage.views import (
+    STRETCHES,
+    CheckpointView,
+    EngineState,
+    ExperimentFilter,
+    Listing,
+    LogFilter,
+    Order,
+    Page,
+    SearcherPoint,
+    Tally,
+    TallyQuery,
+    TrialRow,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Which part of a list: ``limit`` None for all, 0 for none; a negative ``offset`` counts from the end."""
-
-    offset: int = 0
-    limit: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """``key`` is a name of the list's sort keys (see ``orders.py``); ties are broken by id, ascending.
-
-    Rows that have no value come last in both directions.
-    """
-
-    key: str = "ID"
-    descending: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ExperimentFilter:
-    """All given conditions must hold.
-
-    ``name`` and ``description`` are parts to search for, upper and lower case being the same; an experiment must
-    have every one of ``labels``; ``min_id`` and ``max_id`` are included.
-    """
-
-    name: str = ""
-    description: str = ""
-    labels: tuple[str, ...] = ()
-    archived: bool | None = None
-    states: tuple[ExperimentState, ...] = ()
-    usernames: tuple[str, ...] = ()
-    user_ids: tuple[int, ...] = ()
-    project_id: int | None = None
-    ids: tuple[int, ...] | None = None
-    not_ids: tuple[int, ...] = ()
-    min_id: int | None = None
-    max_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LogFilter:
-    """All given conditions must hold; ``at <= before`` and ``at > after``, in seconds since the epoch.
-
-    ``text`` is searched as a part of the line, upper and lower case being the same.
-    """
-
-    levels: tuple[str, ...] = ()
-    rank_ids: tuple[int, ...] = ()
-    stdtypes: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
-    agent_ids: tuple[str, ...] = ()
-    container_ids: tuple[str, ...] = ()
-    allocation_ids: tuple[str, ...] = ()
-    before: float | None = None
-    after: float | None = None
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckpointView:
-    """A checkpoint with the reports at the same steps of its trial (None where there is none)."""
-
-    checkpoint: Checkpoint
-    training: Metrics | None
-    validation: Metrics | None
-    hparams: str
-
-
-@dataclass(frozen=True, slots=True)
-class EngineState:
-    """What restores an engine: the parts of its snapshot, and the journal after the newest of them."""
-
-    parts: Mapping[str, tuple[int, bytes]] = field(default_factory=dict)
-    journal: Sequence[JournalRow] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """Rows of one page, where it starts, and how many rows there are in all."""
-
-    rows: Sequence[Any]
-    start: int
-    total: int
-
-
-class TrialRow(NamedTuple):
-    """A trial as tables and charts show it; ``state`` and ``phase`` as text.
-
-    ``best_steps`` are the steps of the report that holds ``best_metric``.
-    """
-
-    id: int
-    state: str
-    phase: str | None
-    units: float
-    total_batches: int
-    best_metric: float | None
-    best_steps: int | None
-    latest_metric: float | None
-    checkpoint_count: int
-    restarts: int
-    created_at: float
-    ended_at: float | None
-    hparams: str
-
-
-class SearcherPoint(NamedTuple):
-    """One finite value of the searched metric, out of the report of that id."""
-
-    report_id: int
-    trial_id: int
-    steps: int
-    metric: float
-
-
-@dataclass(frozen=True, slots=True)
-class TallyQuery:
-    """Which experiment to count the trials of.
-
-    Attributes:
-        longest: what a trial trains to that is not stopped before; None for what the longest has trained to.
-    """
-
-    experiment_id: ExperimentId
-    smaller_is_better: bool
-    longest: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """The trials of an experiment, counted.
-
-    Attributes:
-        states: how many there are of each state.
-        longest: what the longest trained, or as the query told; by ``units``, or by ``total_batches`` where there are
-            none.
-        short: how many of those that are COMPLETED trained less.
-        best: the best metric of each of up to ``STRETCHES`` stretches of trials, equally long and in their order.
-    """
-
-    states: Mapping[str, int]
-    longest: float
-    short: int
-    best: Sequence[float]
-
-
-STRETCHES = 40
+__all__ = [
+    "STRETCHES",
+    "AppendEvent",
+    "AppendJournal",
+    "AppendLogs",
+    "CheckpointView",
+    "DeleteExperiment",
+    "DropState",
+    "DropToken",
+    "EngineState",
+    "ExperimentFilter",
+    "InsertExperiment",
+    "InsertTrial",
+    "Listing",
+    "LogFilter",
+    "Mutation",
+    "Order",
+    "Page",
+    "PatchExperiment",
+    "PutBatch",
+    "PutCheckpoint",
+    "PutMetrics",
+    "PutRun",
+    "PutState",
+    "PutToken",
+    "PutUser",
+    "SearcherPoint",
+    "SetCheckpointMetadata",
+    "SetCheckpointState",
+    "Store",
+    "Tally",
+    "TallyQuery",
+    "TrialRow",
+    "UpdateExperiment",
+    "UpdateRunnerState",
+    "UpdateTrial",
+    "UpdateTrialUnits",
+]
 
 
 class Store(Protocol):

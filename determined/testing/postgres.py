@@ -19,10 +19,9 @@ import socket
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import psutil
 from sqlalchemy import make_url
@@ -33,6 +32,8 @@ _USER: Final = "nobody"
 _START_S: Final = 60.0
 _RUN: Final = '"$@" & read gone; kill -INT $!; wait $!'
 """The server stops with whoever started it, however that ends: then there is nothing more to read."""
+_READY: Final = b"database system is ready to accept connections"
+"""What the server says then; the locale of its data is C."""
 _SETTINGS: Final = ("max_connections=300", "shared_buffers=32MB", "unix_socket_directories=", "max_wal_size=256MB")
 
 
@@ -50,6 +51,7 @@ class PostgresServer:
         self._data: Final = self.folder / "data"
         self._sync = sync
         self._process: subprocess.Popen[bytes] | None = None
+        self._reader: _LogReader
         self._who: dict[str, Any] = {}
         if os.geteuid() == 0:
             entry = pwd.getpwnam(_USER)
@@ -75,33 +77,20 @@ class PostgresServer:
         settings = [*_SETTINGS, f"port={self.port}", "listen_addresses=127.0.0.1"]
         settings += [] if self._sync else ["fsync=off"]
         server = [str(self._binaries / "postgres"), "-D", str(self._data), *(x for s in settings for x in ("-c", s))]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                ["/bin/sh", "-c", _RUN, "sh", *server],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                start_new_session=True,
-                **self._who,
-            )
-        deadline = time.monotonic() + _START_S
-        while not self._is_ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the server did not start: {self._log.read_text()[-2000:]}")
-            # It tells nobody when it is ready; its own pg_ctl looks again and again, too.
-            time.sleep(0.02)
+        self._process = subprocess.Popen(
+            ["/bin/sh", "-c", _RUN, "sh", *server],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=self.folder,
+            start_new_session=True,
+            **self._who,
+        )
+        assert self._process.stdout is not None
+        self._reader = _LogReader(self._process.stdout, self.folder / "log")
+        if not self._reader.is_ready(_START_S):
+            raise RuntimeError(f"the server did not start: {(self.folder / 'log').read_text()[-2000:]}")
         return self
-
-    @property
-    def _log(self) -> Path:
-        return self.folder / "log"
-
-    def _is_ready(self) -> bool:
-        with contextlib.suppress(OSError, IndexError):
-            lines = (self._data / "postmaster.pid").read_text().splitlines()
-            return lines[7].strip() == "ready" and psutil.pid_exists(int(lines[0]))
-        return False
 
     @property
     def pid(self) -> int:
@@ -117,6 +106,7 @@ class PostgresServer:
             self._process.stdin.close()
             self._process.wait()
             self._process = None
+            self._reader.join()
 
     @contextlib.contextmanager
     def stalled(self) -> Iterator[None]:
@@ -148,6 +138,31 @@ class PostgresServer:
 
     def __exit__(self, *_: object) -> None:
         self.remove()
+
+
+class _LogReader(threading.Thread):
+    """Keeps what the server says, to the end of its last process, and hears when it takes connections."""
+
+    def __init__(self, said: IO[bytes], log: Path) -> None:
+        super().__init__(name="postgres-log", daemon=True)
+        self._said = said
+        self._log = log
+        self._heard = threading.Event()
+        self._ready = False
+        self.start()
+
+    def run(self) -> None:
+        with self._said, self._log.open("ab", buffering=0) as log:
+            for line in self._said:
+                log.write(line)
+                if _READY in line:
+                    self._ready = True
+                    self._heard.set()
+        self._heard.set()
+
+    def is_ready(self, within_s: float) -> bool:
+        """Wait until it takes connections, or has ended."""
+        return self._heard.wait(within_s) and self._ready
 
 
 def _binaries() -> Path:

@@ -1,5 +1,6 @@
 """Runs ``det`` for tests, each time in a forked process that can be made to die at a chosen step.
 
+``certificate FOLDER`` in place of a command of ``det`` makes the certificate of a master, as its start does.
 One order a line on standard input, ``{"argv", "env", "cwd", "typed", "death"}``, where a death is ``[step, n]``;
 one answer a line: ``{"code", "out", "steps"}``.
 """
@@ -12,10 +13,20 @@ import signal
 import sys
 import tempfile
 from collections import Counter
+from pathlib import Path
 from typing import Any, NoReturn
 
 from determined import steps
 from determined.cli.main import main as det
+from determined.master import tls
+
+
+def certificate(folder: Path) -> int:
+    """Make the certificate of a master, or find the one that it has, and tell its fingerprint."""
+    found = tls.prepare(tls.SelfSigned(), folder, [])
+    tls.publish(folder, "certificate.pem", found.pem)
+    print(found.fingerprint)
+    return 0
 
 
 def become_command(order: dict[str, Any], out: int, passed: int) -> NoReturn:
@@ -41,7 +52,8 @@ def become_command(order: dict[str, Any], out: int, passed: int) -> NoReturn:
     steps.hook = pass_step
     code = 1
     try:
-        code = det(order["argv"])
+        first, *rest = order["argv"]
+        code = certificate(Path(rest[0])) if first == "certificate" else det([first, *rest])
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     finally:
@@ -53,9 +65,17 @@ def become_command(order: dict[str, Any], out: int, passed: int) -> NoReturn:
 def main() -> None:
     """Serve orders."""
     # Imported before the forks rather than in each of them.
+    import psycopg  # noqa: F401
+    import sqlalchemy.dialects.postgresql.psycopg
+    import sqlalchemy.dialects.sqlite  # noqa: F401
     import urllib3  # noqa: F401
+    from cryptography import x509  # noqa: F401
+    from cryptography.hazmat.primitives import hashes, serialization  # noqa: F401
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: F401
 
-    from determined.cli import experiment_verbs  # noqa: F401
+    from determined.cli import db, experiment_verbs  # noqa: F401
+    from determined.master import self_signed  # noqa: F401
+    from determined.storage import moving, postgres, postgres_claim  # noqa: F401
 
     for line in sys.stdin:
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as passed:

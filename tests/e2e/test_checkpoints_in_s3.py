@@ -23,7 +23,6 @@ from tests.s3 import S3Server
 SCRIPT = """
 import os
 import signal
-import time
 from collections import Counter
 
 import determined as det
@@ -57,8 +56,9 @@ with det.core.init() as context:
                 (path / "done").write_text(str(done))
             if done == hparams["waits_at"] and info.trial._trial_run_id == 1:
                 print("waits", flush=True)
-                while not context.preempt.should_preempt():
-                    time.sleep(0.05)
+                # The thread that listens for the signal ends when it has come.
+                context.preempt.should_preempt()
+                context.preempt._watcher.join()
             if context.preempt.should_preempt():
                 raise SystemExit(0)
         context.train.report_validation_metrics(done, {"loss": 1 / done})

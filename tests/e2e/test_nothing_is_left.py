@@ -17,7 +17,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import determined as det
 
@@ -34,8 +33,9 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 with det.core.init() as context:
     for op in context.searcher.operations():
         print("has spawned", flush=True)
-        while not context.preempt.should_preempt():
-            time.sleep(0.05)
+        # The thread that listens for the signal ends when it has come.
+        context.preempt.should_preempt()
+        context.preempt._watcher.join()
         break
 """
 

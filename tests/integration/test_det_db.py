@@ -44,7 +44,9 @@ def url() -> Iterator[str]:
     drop_database(made)
 
 
-def _filled(url: str) -> str:
+def filled(url: str) -> str:
+    """A database with a row of every kind, and some odd ones."""
+
     async def run() -> None:
         store = SqlStore(url)
         await store.open()
@@ -72,7 +74,7 @@ def _lines(url: str) -> Any:
 
 def test_a_copy_of_a_copy_is_the_original(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moving, "BATCH", 3)
-    first = _filled(f"sqlite:///{tmp_path}/first.db")
+    first = filled(f"sqlite:///{tmp_path}/first.db")
     last = f"sqlite:///{tmp_path}/last.db"
     there, back = copy(first, url), copy(url, last)
     assert there == back
@@ -82,8 +84,8 @@ def test_a_copy_of_a_copy_is_the_original(tmp_path: Path, url: str, monkeypatch:
 
 
 def test_a_database_that_is_not_empty_is_replaced_only_when_told(tmp_path: Path, url: str) -> None:
-    first = _filled(f"sqlite:///{tmp_path}/first.db")
-    _filled(url)
+    first = filled(f"sqlite:///{tmp_path}/first.db")
+    filled(url)
     before = check(url).rows
     with pytest.raises(FailedPrecondition, match=r"not empty \(there are rows in .*--overwrite"):
         copy(first, url)
@@ -93,7 +95,7 @@ def test_a_database_that_is_not_empty_is_replaced_only_when_told(tmp_path: Path,
 
 
 def test_what_the_target_cannot_hold_stops_the_copy_and_leaves_nothing(tmp_path: Path, url: str) -> None:
-    first = _filled(f"sqlite:///{tmp_path}/first.db")
+    first = filled(f"sqlite:///{tmp_path}/first.db")
     _change(first, "UPDATE logs SET text = char(0) WHERE id = 3")
     with pytest.raises(DeterminedError, match="NUL"):
         copy(first, url)
@@ -102,7 +104,7 @@ def test_what_the_target_cannot_hold_stops_the_copy_and_leaves_nothing(tmp_path:
 
 def test_a_copy_that_differs_is_not_kept(tmp_path: Path, url: str) -> None:
     """A trigger in the target changes what is written."""
-    first = _filled(f"sqlite:///{tmp_path}/first.db")
+    first = filled(f"sqlite:///{tmp_path}/first.db")
     migrate(url)
     run_sql(
         url,
@@ -116,7 +118,7 @@ def test_a_copy_that_differs_is_not_kept(tmp_path: Path, url: str) -> None:
 
 def test_a_database_that_a_master_uses_is_left_alone(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_claim, "PATIENCE_MS", 50)
-    file = _filled(f"sqlite:///{tmp_path}/master.db")
+    file = filled(f"sqlite:///{tmp_path}/master.db")
 
     async def run() -> None:
         store = SqlStore(url)
@@ -187,7 +189,7 @@ def _change(url: str, sql: str) -> None:
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_is_wrong_is_found_in_both_kinds(damage: str, tmp_path: Path, url: str) -> None:
-    file = _filled(f"sqlite:///{tmp_path}/store.db")
+    file = filled(f"sqlite:///{tmp_path}/store.db")
     copy(file, url)
     for each in (file, url):
         assert check(each).problems == []
@@ -196,7 +198,7 @@ def test_what_is_wrong_is_found_in_both_kinds(damage: str, tmp_path: Path, url: 
 
 
 def test_a_reference_that_the_database_should_have_refused_is_found(tmp_path: Path) -> None:
-    file = _filled(f"sqlite:///{tmp_path}/store.db")
+    file = filled(f"sqlite:///{tmp_path}/store.db")
     _change(file, "DELETE FROM trials WHERE id = 2")
     assert "5 rows of logs refer to trials that do not exist, for example 2" in check(file).problems
 
@@ -208,7 +210,7 @@ def _det(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_commands_print_what_they_found(tmp_path: Path, url: str) -> None:
-    file = _filled(f"sqlite:///{tmp_path}/store.db")
+    file = filled(f"sqlite:///{tmp_path}/store.db")
     copied = _det("copy", "--from", file, "--to", url, "--json")
     assert copied.returncode == 0, copied.stderr
     tables = {table["table"]: table for table in json.loads(copied.stdout)["tables"]}

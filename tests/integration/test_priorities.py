@@ -1,4 +1,4 @@
-"""Experiments of different importance on the same slots."""
+"""Experiments of different importance or weight on the same slots."""
 
 from __future__ import annotations
 
@@ -91,3 +91,29 @@ async def test_a_run_that_is_less_important_from_now_on_makes_room(m: Rig) -> No
     await ask_for_trial(m, await m.create(WIDE), 2)
     ok(await m.call("PATCH", f"/v1/experiments/{first}", {"resources": {"priority": 43}}))
     assert await is_asked(low, 30)
+
+
+@served
+async def test_equals_share_the_slots_by_their_weights_and_the_others_are_told_why_they_wait(m: Rig) -> None:
+    weighted = CONFIG.replace("resources: {", "resources: {weight: 3, ")
+    light, heavy = await m.create(CONFIG), await m.create(weighted)
+    block = await m.start_trial(await m.create(at(10)), 1)
+    runs = [(e, await ask_for_trial(m, e, 10 * e + n)) for e in (light, heavy) for n in range(4)]
+    await m.post(f"/v1/experiments/{block.experiment}/kill")
+    await m.launcher.exit(block.allocation, 137)
+    for _, allocation in [runs[0], *runs[4:7]]:
+        await m.launcher.started(allocation)
+    assert await why(m, runs[1][1]) == "1 slot: 0 of 4 free"
+    assert await why(m, runs[7][1]) == (
+        f"1 slot: 0 of 4 free; experiment {light} is served first: it holds 1 slot at weight 1, "
+        "this one 3 slots at weight 3; of equals it was served longer ago"
+    )
+    ok(await m.call("PATCH", f"/v1/experiments/{heavy}", {"resources": {"weight": 6}}))
+    assert await why(m, runs[1][1]) == (
+        f"1 slot: 0 of 4 free; experiment {heavy} is served first: it holds 3 slots at weight 6, "
+        "this one 1 slot at weight 1"
+    )
+    await m.attach_to(light, runs[0][1])
+    await m.post(f"/v1/experiments/{light}/kill")
+    await m.launcher.exit(runs[0][1], 137)
+    await m.launcher.started(runs[7][1])

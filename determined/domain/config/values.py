@@ -45,7 +45,7 @@ class Resources:
         slots_per_trial: 0 runs without a slot.
         max_slots: most slots of the experiment at once; None for no limit.
         priority: 1 (first) .. 99; None for the default.
-        weight: share among experiments; kept for schedulers that use it.
+        weight: how many slots it gets, compared with others of the same priority; 0 for what they leave.
     """
 
     slots_per_trial: int = 1

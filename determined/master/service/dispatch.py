@@ -102,9 +102,14 @@ class Dispatcher:
         given = lane.config.resources.priority
         return DEFAULT_PRIORITY if given is None else given
 
+    def set_share(self, lane: Lane) -> None:
+        """Tell the pool how many slots an experiment may have, and how many for its weight."""
+        self.pool.set_limit(lane.id, lane.config.resources.max_slots)
+        self.pool.set_weight(lane.id, lane.config.resources.weight)
+
     def want(self, lane: Lane, effect: fx.SlotsWanted) -> None:
         """Queue a run for slots."""
-        self.pool.set_limit(lane.id, lane.config.resources.max_slots)
+        self.set_share(lane)
         self.pool.want(self.request(lane, effect.trial_id, effect.run_id))
         self.grant_soon()
 

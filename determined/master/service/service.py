@@ -160,7 +160,7 @@ class MasterService:
         record = await self.admin.patch(experiment_id, changes)
         lane = await self.commits.lane(experiment_id)
         if lane is not None:
-            self.pool.set_limit(experiment_id, lane.config.resources.max_slots)
+            self.dispatcher.set_share(lane)
             if "priority" in changes:
                 self.pool.set_priority(experiment_id, self.dispatcher.priority(lane))
             self.dispatcher.grant_soon()

@@ -7,7 +7,6 @@ the last rank there; ``invalid`` tells which rank cannot train, or -1 for all.
 import json
 import os
 import signal
-import time
 
 import determined as det
 from determined import core
@@ -90,11 +89,10 @@ def main() -> None:
                 stop = context.preempt.should_preempt()
                 if steps == hparams.get("pause_at") and not begin:
                     print("waiting for the pause", flush=True)
-                    while not stop:
-                        if rank == 0:
-                            # The processors are for others meanwhile.
-                            time.sleep(0.02)
-                        stop = context.preempt.should_preempt()
+                    if rank == 0:
+                        # The chief listens for the signal, in a thread that ends when it has come.
+                        context.preempt._watcher.join()
+                    stop = context.preempt.should_preempt()
                 if stop:
                     save()
                     return

@@ -28,11 +28,11 @@ def explain(pool: SlotPool, trial: int) -> str:
     return pool.explain(TrialId(trial), RunId(1))
 
 
-def test_requests_are_granted_by_priority_then_experiment_then_trial() -> None:
-    pool = SlotPool(range(4))
-    for r in (request(9, 2), request(8, 1), request(7, 1), request(3, 5, priority=1)):
+def test_requests_are_granted_by_priority_then_experiments_in_turn_then_trial() -> None:
+    pool = SlotPool(range(5))
+    for r in (request(9, 2), request(8, 1), request(7, 1), request(6, 1), request(3, 5, priority=1)):
         pool.want(r)
-    assert granted(pool) == [(3, (0,)), (7, (1,)), (8, (2,)), (9, (3,))]
+    assert granted(pool) == [(3, (0,)), (6, (1,)), (9, (2,)), (7, (3,)), (8, (4,))]
 
 
 def test_the_lowest_free_slots_are_given() -> None:
@@ -55,7 +55,7 @@ def test_a_wide_request_is_not_overtaken_by_narrow_ones() -> None:
     pool.want(request(3))
     assert granted(pool) == []
     assert explain(pool, 2) == "2 slots: 1 of 2 free"
-    assert explain(pool, 3) == "its turn: others were submitted before it"
+    assert explain(pool, 3) == "its turn: trials of its experiment that were created before it are served first"
     release(pool, 1)
     assert granted(pool) == [(2, (0, 1))]
     assert explain(pool, 3) == "1 slot: 0 of 2 free"

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from determined.errors import FailedPrecondition, InvalidInput
-from determined.launchers import fork_server, forker
+from determined.launchers import fork_server, forker, local
 from determined.launchers.protocol import RunExit, RunSpec
 from determined.testing.launcher_contract import Gate, make_context, make_spec
 from determined.testing.local_machine import Machine
@@ -70,6 +70,17 @@ def test_a_context_that_vanished_is_the_systems_failure(machine: Machine, tmp_pa
     end, _ = run(machine, make_spec("1.a.1", "true", context=tmp_path / "absent.tgz"))
     assert end.code is None
     assert "absent.tgz" in end.reason
+
+
+def test_whatever_goes_wrong_in_a_start_ends_the_run(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody had thought of a SystemError of the interpreter; the run neither started nor ended."""
+
+    def fail(*_: object) -> None:
+        raise SystemError("nobody thought of this")
+
+    monkeypatch.setattr(local, "prepare", fail)
+    end, _ = run(machine, make_spec("1.a.1", "true"))
+    assert (end.code, end.reason) == (None, "the run could not be started: SystemError: nobody thought of this")
 
 
 def test_an_interpreter_that_cannot_start_is_the_systems_failure(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,3 +97,28 @@ def test_only_plain_calls_of_this_interpreter_can_be_forked(
 def test_an_interpreter_of_another_environment_is_another_interpreter(tmp_path: Path) -> None:
     tmp_path.joinpath("python3").symlink_to(sys.executable)
     assert python_words(("python3", "train.py"), {"PATH": f"{tmp_path}:{PATH['PATH']}"}) is None
+
+
+def test_programs_are_read_at_the_same_time_while_garbage_is_collected(tmp_path: Path) -> None:
+    """Two runs were prepared at once: SystemError, "AST constructor recursion depth mismatch". The second one never
+    started, and its trial waited for ever."""
+    text = "import json\n" + "def f(a):\n    return [a, {a: (a, 1)}]\n" * 500
+    folder = written(tmp_path, {"train.py": text})
+
+    def deeper(calls: int) -> tuple[str, ...]:
+        return deeper(calls - 1) if calls else imports_of(folder, ("train.py",))
+
+    def hand_over(*_: Any) -> None:
+        folder.stat()
+
+    threshold, interval = gc.get_threshold(), sys.getswitchinterval()
+    gc.callbacks.append(hand_over)
+    gc.set_threshold(50)
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(deeper, [0, 10, 20, 30] * 2)) == [("json",)] * 8
+    finally:
+        gc.callbacks.remove(hand_over)
+        gc.set_threshold(*threshold)
+        sys.setswitchinterval(interval)
