@@ -11,7 +11,7 @@ from determined.launchers.entrypoint import python_words
 from determined.launchers.imports import imports_of
 from determined.launchers.protocol import Warm
 
-_OF_A_RUN = ("DET_", "CUDA_VISIBLE_DEVICES")
+_OF_A_RUN = ("DET_", "CUDA_VISIBLE_DEVICES", "DTRAIN_SSH_PORT", "INTER_TRAIN_PROCESS_COMM_PORT_", "C10D_PORT")
 """Beginnings of variables that differ between runs and that nothing looks at while it is imported."""
 
 

@@ -77,6 +77,8 @@ class RayCluster:
             options["gcs_server_port"] = self._port
         # How soon the head notices that a node is dead.
         health = {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "4"}
+        # Otherwise what runs on nodes gives way to all other tests.
+        health["RAY_worker_niceness"] = "0"
         with _environment(TMPDIR=str(temporary), RAY_TMPDIR=str(self._home), **health):
             self.nodes[name] = self._cluster.add_node(**options)
 

@@ -14,6 +14,7 @@ import sys
 import uuid
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NoReturn, cast
 
 import msgspec
@@ -55,6 +56,8 @@ _WAIT_S = 3600
 """How long one question to the head lasts whether a placement group is there; then it is asked again."""
 _MAX_WAITS = 4096
 """Reservations that can be waited for; each needs a thread, for Ray has no other way."""
+_LEAVE_S = 10.0
+_Hello = tuple[str, tuple[KeptRun, ...]]
 _ON_RAY = "determined-search"
 """Begins the names of placement groups."""
 
@@ -67,6 +70,8 @@ class Driver:
         # By which keepers know our orders from those of a driver that was replaced, and may still be on their way.
         self._session = uuid.uuid4().hex
         self._actors: dict[str, asyncio.Future[Any]] = {}
+        # Reservations that this driver has had to do with.
+        self._seen: set[str] = set()
         # Ray's own calls block; one thread, so that they keep their order.
         self._ray_thread = ThreadPoolExecutor(1, "ray")
         self._waits = ThreadPoolExecutor(_MAX_WAITS, "reservation")
@@ -78,6 +83,7 @@ class Driver:
 
     async def reserve(self, name: str, place: Place) -> Reservation:
         """Have Ray set resources aside, unless it has done so under this name; Ray may take its time."""
+        self._seen.add(name)
         group = await self._do(lambda: self._group(name) or _make_group(self._prefix + name, place))
         loop = asyncio.get_running_loop()
         while not await loop.run_in_executor(self._waits, group.wait, _WAIT_S):
@@ -102,6 +108,7 @@ class Driver:
                 remove_placement_group(group)
 
         await self._do(remove)
+        self._seen.discard(name)
 
     async def reservations(self) -> list[str]:
         """Names of all reservations of this master."""
@@ -139,12 +146,22 @@ class Driver:
     async def _kept(self, name: str) -> Kept | None:
         with contextlib.suppress(*_LOST):
             said = await (await self._actor(name)).hello.remote(self._session)
-            node_id, runs = msgspec.msgpack.decode(said, type=tuple[str, tuple[KeptRun, ...]])
+            node_id, runs = msgspec.msgpack.decode(said, type=_Hello)
+            self._seen.update(run.reservation.name for run in runs)
             return Kept(name, node_id, runs)
         return None
 
+    async def leave(self) -> None:
+        """The master is gone: give back what no run has. Runs go on, and keep what they have for the next master."""
+        actors = [await self._do(partial(ray.get_actor, name)) for name in await self._do(ray.util.list_named_actors)]
+        kept = await asyncio.gather(*(actor.hello.remote(None) for actor in actors))
+        used = {run.reservation.name for said in kept for run in msgspec.msgpack.decode(said, type=_Hello)[1]}
+        for name in self._seen - used:
+            await self.unreserve(name)
+
     async def begin(self, name: str, order: Order) -> msgspec.Raw:
         """Have a keeper start a run, unless it has, and wait for the first news of it."""
+        self._seen.add(order.reservation.name)
         return msgspec.Raw(await (await self._actor(name)).begin.remote(self._session, msgspec.msgpack.encode(order)))
 
     async def news(self, name: str, allocation_id: str, first: int, told_running: bool) -> msgspec.Raw:
@@ -278,6 +295,8 @@ async def serve(channel: socket.socket, namespace: str) -> None:
             task = asyncio.create_task(answer(request))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(driver.leave(), _LEAVE_S)
 
 
 async def _until_closed(channel: socket.socket, namespace: str) -> NoReturn:

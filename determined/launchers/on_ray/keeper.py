@@ -49,8 +49,12 @@ class Keeper:
         self._loop.create_task(self._keeping.stay())
         self._loop.run_forever()
 
-    async def hello(self, session: str) -> bytes:
-        """A driver is here; orders of those before it are refused from now on. Answers with all runs."""
+    async def hello(self, session: str | None) -> bytes:
+        """A driver is here; orders of those before it are refused from now on. Answers with all runs.
+
+        Args:
+            session: of the driver; None for one that only looks.
+        """
         return msgspec.msgpack.encode((self._node_id, await self._do(self._keeping.hello(session))))
 
     async def begin(self, session: str, order: bytes) -> bytes:

@@ -55,9 +55,9 @@ class Keeping:
                 await self.leave()
                 os._exit(0)
 
-    async def hello(self, session: str) -> list[RunRecord]:
+    async def hello(self, session: str | None) -> list[RunRecord]:
         """See `determined.launchers.on_ray.keeper.Keeper.hello`."""
-        self._session = session
+        self._session = self._session if session is None else session
         self._changed.set()
         return [RunRecord(name, run.order.reservation) for name, run in self._runs.items()]
 

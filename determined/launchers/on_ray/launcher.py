@@ -176,7 +176,7 @@ class RayLauncher:
         if self._recovery is not None:
             self._recovery.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._reservations.close()
+        self._reservations.close()
         await self._keepers.close()
         await self._bridge.close()
         self._runs.clear()

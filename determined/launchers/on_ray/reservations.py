@@ -58,13 +58,15 @@ class Reservations:
             if name not in used and not any(name in queue for queue in self._queues.values()):
                 self._unreserve(name)
 
-    async def close(self) -> None:
-        """Give back what no run has, as far as that is quickly done."""
+    def close(self) -> None:
+        """Ask for nothing any more. The driver gives back what no run has, as it does when the master is killed."""
         for queue in self._queues.values():
-            for name in [*queue.idle, *queue.asked]:
-                self._forget(queue, name)
-        if self._tasks and self._bridge.is_connected:
-            await asyncio.wait(self._tasks, timeout=1.0)
+            for task in queue.asked.values():
+                task.cancel()
+            for _, timer in queue.idle.values():
+                timer.cancel()
+            if queue.tidying is not None:
+                queue.tidying.cancel()
         for task in self._tasks:
             task.cancel()
 
