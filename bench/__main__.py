@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import asha, cli, engine, latency, postgres, reports, restart, scale, simulator, start, trials, webui
+from bench import asha, cli, engine, latency, on_ray, postgres, reports, restart, scale, simulator, start, trials, webui
 from bench.support import Section
 
 BENCHMARKS: Mapping[str, Callable[[bool], Section]] = {
@@ -26,6 +26,7 @@ BENCHMARKS: Mapping[str, Callable[[bool], Section]] = {
     "restart": restart.main,
     "trials": trials.main,
     "asha": asha.main,
+    "ray": on_ray.main,
     "scale": scale.main,
     "webui": webui.main,
 }

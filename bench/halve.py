@@ -1,8 +1,9 @@
-"""A search with asynchronous halving on a master of its own: ``python -m bench.halve TRIALS``.
+"""A search with asynchronous halving on a master of its own: ``python -m bench.halve TRIALS [RAY]``.
 
 81 units at most, divisor 3, five rungs, promotion; two trials at a time, each in a process of its own. One that is
 promoted after its process has ended goes on in another, from its checkpoint. Starts the master and stops it. Prints
-trials, runs, and reports as JSON.
+trials, runs, reports, and the seconds from the first run's start to the last one's end as JSON. RAY: address of a
+cluster for the trials.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ MAX_LENGTH, DIVISOR, RUNGS, AT_ONCE = 81, 3, 5, 2
 
 
 def main() -> None:
-    trials = int(sys.argv[1])
+    trials, address = int(sys.argv[1]), sys.argv[2:]
     method = searcher.AsyncHalvingSearch(
         Space.of({"x": Double(0.0, 1.0)}),
         MAX_LENGTH,
@@ -35,7 +36,7 @@ def main() -> None:
     )
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as name,
-        LocalMaster(Path(name) / "master", slots=AT_ONCE) as master,
+        LocalMaster(Path(name) / "master", slots=AT_ONCE, arguments=["--ray", *address] if address else ()) as master,
     ):
         os.environ.update({key: master.env[key] for key in ("DET_MASTER", "DET_PROGRESS", "XDG_CONFIG_HOME")})
         runner = searcher.LocalSearchRunner(method, searcher_dir=Path(name) / "searcher")
@@ -45,7 +46,9 @@ def main() -> None:
             counts = [
                 db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in ("trials", "runs", "metrics")
             ]
-    print(json.dumps(dict(zip(("trials", "runs", "reports"), counts, strict=True))))
+            first, last = db.execute("SELECT min(granted_at), max(ended_at) FROM runs").fetchone()
+    found = dict(zip(("trials", "runs", "reports"), counts, strict=True))
+    print(json.dumps({**found, "seconds": last - first}))
 
 
 if __name__ == "__main__":

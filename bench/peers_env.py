@@ -83,6 +83,8 @@ ENVIRONMENTS: Mapping[str, Environment] = {
     # For those of their trials that are processes: scikit-learn is what they import.
     "processes": Environment(".venv-peers", ("optuna>=5,<6", "syne-tune[basic]==0.16.0", "scikit-learn")),
     "ray": Environment(".venv-peers-ray", ("ray[tune]==2.60.*", "scikit-learn")),
+    # For Ray Tune and ours on one cluster, whose workers come from one environment.
+    "on-ray": Environment(".venv-peers-ray", ("ray[tune]==2.60.*", "scikit-learn", f"--editable={ROOT}")),
     "determined": Environment(".venv-peers-determined", ("determined==0.22.2", "ruamel.yaml<0.18", "setuptools<81")),
     # Later versions have no ASHA by promotion.
     "syne-tune-0.13": Environment(".venv-peers-0.13", ("syne-tune==0.13.0",)),

@@ -33,7 +33,7 @@ LEAST_PER_S = 40.0
 
 def ours(trials: int) -> Measured:
     """Trials per second on a new master."""
-    return ENVIRONMENTS["ours"].module("bench.noops", trials)
+    return _rate(ENVIRONMENTS["ours"].module("bench.noops", trials))
 
 
 def peer(tool: str, *command: str) -> Callable[[int], Measured]:

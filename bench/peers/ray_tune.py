@@ -1,6 +1,7 @@
 """Trials of Ray Tune, each with one of two CPUs; prints trials, reports, and the seconds that they took, as JSON.
 
-Runs in the virtual environment of the peers, as ``python ray_tune.py noop|asha TRIALS actors|reused``. ``noop``: import
+Runs in the virtual environment of the peers, as ``python ray_tune.py noop|asha TRIALS actors|reused [ADDRESS]``: on a
+cluster of its own, or on one that is there, which ought to have two CPUs. ``noop``: import
 scikit-learn, report one metric, end. ``asha``: 81 units that do nothing, a report after each, under ASHA. ``actors``: a
 function as its users write it, in an actor of its own for each trial, which is the default. ``reused``: a class that
 can be reset, in actors that go from trial to trial, and so do not keep trials apart.
@@ -110,12 +111,11 @@ def search(work: str, trials: int, reused: bool, folder: str) -> dict[str, float
 
 
 def main() -> None:
-    work, trials, actors = sys.argv[1:]
+    work, trials, actors, *address = sys.argv[1:]
     # Its sockets are below this folder, and the path of a socket has little room.
     with tempfile.TemporaryDirectory(prefix="r-", dir="/tmp") as folder:
-        ray.init(
-            num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, logging_level="ERROR", _temp_dir=folder
-        )
+        where = {"address": address[0]} if address else {"num_cpus": WORKERS, "_temp_dir": folder}
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR", **where)
         try:
             found = search(work, int(trials), actors == "reused", f"{folder}/results")
         finally:

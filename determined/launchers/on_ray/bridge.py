@@ -20,6 +20,10 @@ from determined.launchers.on_ray.wire import HEADER_BYTES, Reply, Request, frame
 
 MAX_BACKOFF_S = 10.0
 """Between attempts to reach a cluster."""
+LEAVE_S = 2.0
+"""For a driver to end after its master has left it."""
+RETRY_S = 0.5
+"""After which it is asked again what could not be answered."""
 LOG = "driver.log"
 _DRIVER = "determined.launchers.on_ray.driver"
 _log = logging.getLogger(__name__)
@@ -89,6 +93,19 @@ class Bridge:
         finally:
             self._waiting.pop(number, None)
 
+    async def insist(self, result: type[T], method: str, *arguments: Any) -> T:
+        """`ask` until there is an answer; only what may be done twice.
+
+        Raises:
+            Lost: the actor is dead.
+        """
+        while True:
+            try:
+                return await self.ask(result, method, *arguments)
+            except Unavailable as error:
+                _log.warning("%s; asking again", error)
+            await asyncio.sleep(RETRY_S)
+
     async def do(self, method: str, *arguments: Any) -> None:
         """`ask` for what has no answer."""
         await self.ask(type(None), method, *arguments)
@@ -130,9 +147,9 @@ class Bridge:
             for reply in self._waiting.values():
                 if not reply.done():
                     reply.set_exception(Unavailable("the connection to the Ray cluster was lost"))
-            process.kill()
+            # It gives back what no run has, and ends; that takes a moment, or for ever if there is no cluster.
             writer.close()
-            await asyncio.shield(asyncio.to_thread(process.wait))
+            await asyncio.shield(asyncio.to_thread(_end, process))
 
     def _launch(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
         with theirs, files.action("ray.driver"), (self._folder / LOG).open("wb") as log:
@@ -162,6 +179,14 @@ class Bridge:
             lines = (self._folder / LOG).read_text("utf-8", "replace").strip().splitlines()
             return lines[-1][-400:] if lines else "it said nothing"
         return "it said nothing"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(LEAVE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 async def _read(reader: asyncio.StreamReader) -> Reply:

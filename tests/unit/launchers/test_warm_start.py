@@ -219,6 +219,26 @@ def test_a_template_is_used_when_it_is_asked_for(
     assert told(machine, spec_of(("train.py",), context, is_warm=is_warm)) == [(0, [expected], [])]
 
 
+def test_runs_on_other_slots_share_a_template(machine: Machine, tmp_path: Path) -> None:
+    """The ports that a run is given depend on its slots, and are of no use to what is imported."""
+    text = (
+        "import os\nshim = open(f'/proc/{os.getppid()}/stat').read().rpartition(')')[2].split()\n"
+        "print(shim[1], os.environ['C10D_PORT'])"
+    )
+    context = context_of(tmp_path, ("train.py",), text)
+    specs = [spec_of(("train.py",), context, is_warm=True, name=f"1.{name}.1") for name in ("a", "b")]
+    runs = told(
+        machine,
+        *(
+            dataclasses.replace(spec, env={**spec.env, "C10D_PORT": port})
+            for spec, port in zip(specs, "12", strict=True)
+        ),
+    )
+    (template, port), (same, other) = (run[1][0].split() for run in runs)
+    assert template == same
+    assert (port, other) == ("1", "2")
+
+
 def test_what_a_program_imports_is_loaded_before_it_starts_and_nothing_of_its_own(
     machine: Machine, tmp_path: Path
 ) -> None:
