@@ -79,7 +79,7 @@ class Ends:
         self._ends: dict[int, RunExit] = {}
 
     def add(self, number: int, end: RunExit) -> bool:
-        """Note the end of a part, once.
+        """Note the end of a part; a second one counts for nothing.
 
         Returns:
             Whether the other parts have to be ended because of it; only the first such end says so.
@@ -93,6 +93,11 @@ class Ends:
         """Whether all parts have ended."""
         return len(self._ends) == self._count
 
+    @property
+    def has_lost(self) -> bool:
+        """Whether nobody saw the end of a part, as when its node is gone."""
+        return any(end.code is None for end in self._ends.values())
+
     def whole(self, kill_wanted: bool) -> RunExit:
         """The end of the run, when all parts have ended.
 
@@ -101,14 +106,11 @@ class Ends:
         """
         assert self.is_over
         at = max(end.at for end in self._ends.values())
-        bad = [(number, end) for number, end in self._ends.items() if end.code != 0]
-        lost = next(((number, end) for number, end in bad if end.code is None), None)
-        if not bad:
-            return RunExit(0, at)
-        if kill_wanted:
-            return RunExit(KILLED if lost else bad[0][1].code, at, "killed on all of its nodes.")
-        number, end = lost or bad[0]
-        if self._count == 1:
+        bad = sorted(self._ends.items(), key=lambda item: (item[1].code == 0, item[1].code is not None))
+        number, end = bad[0]
+        if end.code is None and kill_wanted:
+            return RunExit(KILLED, at, "killed together with its Ray actor.")
+        if self._count == 1 or end.code == 0:
             return end
-        where = f"part {number} of {self._count}, on a node of its own"
-        return RunExit(end.code, at, f"{where}{': ' + end.reason if end.reason else ' ended first'}")
+        where = f"on node {number + 1} of its {self._count}"
+        return RunExit(end.code, at, f"{end.reason} ({where})" if end.reason else f"first {where}")

@@ -74,7 +74,16 @@ def test_a_lost_part_makes_the_whole_run_lost_although_another_was_heard_to_fail
 
 def test_what_was_to_die_was_not_lost() -> None:
     assert ended(137, None, kill_wanted=True)[0] == 137
+    assert ended(None, kill_wanted=True)[0] == 137
     assert ended(0, 0, kill_wanted=True)[0] == 0
+
+
+def test_a_run_of_one_part_ends_as_that_does() -> None:
+    for end in (RunExit(0, 1.0), RunExit(3, 1.0), RunExit(None, 1.0, "its node was lost")):
+        ends = Ends(1)
+        ends.add(0, end)
+        assert ends.whole(False) == end
+        assert ends.has_lost == (end.code is None)
 
 
 def test_a_part_that_ends_twice_ended_as_it_did_first() -> None:
@@ -83,7 +92,7 @@ def test_a_part_that_ends_twice_ended_as_it_did_first() -> None:
     assert not ends.add(1, RunExit(0, 2.0))
     assert not ends.is_over
     ends.add(0, RunExit(137, 3.0))
-    assert ends.whole(False) == RunExit(4, 3.0, "part 1 of 2, on a node of its own ended first")
+    assert ends.whole(False) == RunExit(4, 3.0, "first on node 2 of its 2")
 
 
 def test_a_later_master_knows_whose_lines_it_has(tmp_path: Path) -> None:
