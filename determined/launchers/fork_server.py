@@ -24,6 +24,8 @@ BOOT = (
 """Program text for ``python -I -S -c``; isolated, so that nothing of the user's can break or slow the shims."""
 BOOT_TEMPLATE = "import sys; from determined.launchers.fork_server import main; main(int(sys.argv[1]), sys.argv[2:])"
 """Program text for ``python -c``: runs are forked from this one, and find what they would find in their own."""
+LEASHED = "from determined.launchers import tree; tree.die_with_parent(); "
+"""Before that text where a template must not outlive its starter: it may be at its imports for as long as it likes."""
 _HELD_BACK = (signal.SIGTERM, signal.SIGCHLD, signal.SIGINT, signal.SIGHUP)
 
 

@@ -26,13 +26,15 @@ _PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 class Forker:
     """One fork server at a time; replaced when it dies or hangs. Call it from one event loop."""
 
-    def __init__(self, runs: Path, template: Template | None = None) -> None:
+    def __init__(self, runs: Path, template: Template | None = None, *, leashed: bool = False) -> None:
         """Nothing is started before it is needed.
 
         Args:
             runs: the folder of the runs' folders.
             template: what the server loads for the runs; None for a bare one.
+            leashed: a template is killed with this process, whatever it is loading.
         """
+        self._boot = (fork_server.LEASHED if leashed else "") + fork_server.BOOT_TEMPLATE
         self._template = template
         self._patience_s = PATIENCE_S if template is None else TEMPLATE_PATIENCE_S
         self._error_path = runs / paths.SERVER_ERROR
@@ -95,7 +97,7 @@ class Forker:
             if self._template is None:
                 options, env = ["-I", "-S", "-c", fork_server.BOOT, _PACKAGE_PARENT, descriptor], None
             else:
-                options = ["-c", fork_server.BOOT_TEMPLATE, descriptor, *self._template.modules]
+                options = ["-c", self._boot, descriptor, *self._template.modules]
                 env = {**dict(self._template.env), ROOM: "." * ROOM_BYTES}
             try:
                 self._process = subprocess.Popen(

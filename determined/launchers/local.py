@@ -56,7 +56,7 @@ class LocalLauncher:
         self._leash = self._runs_dir / paths.LEASH if leashed else None
         self._leash_fd: int | None = None
         self._forker = Forker(self._runs_dir)
-        self._warm_forkers = WarmForkers(self._runs_dir)
+        self._warm_forkers = WarmForkers(self._runs_dir, leashed=leashed)
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._starts: set[asyncio.Task[None]] = set()

@@ -22,8 +22,9 @@ LEAST_FREE = 0.1
 class WarmForkers:
     """A fork server for each template that was used lately. Call it from one event loop."""
 
-    def __init__(self, runs: Path) -> None:
+    def __init__(self, runs: Path, *, leashed: bool = False) -> None:
         self._runs = runs
+        self._leashed = leashed
         self._forkers: dict[Template, Forker] = {}
         self._broken: set[Template] = set()
         self._timers: dict[Template, asyncio.TimerHandle] = {}
@@ -64,7 +65,7 @@ class WarmForkers:
             most = MAX_TEMPLATES if memory.available > LEAST_FREE * memory.total else 1
             for oldest in list(self._forkers)[: max(len(self._forkers) - most + 1, 0)]:
                 self._end(oldest)
-            forker = Forker(self._runs, template)
+            forker = Forker(self._runs, template, leashed=self._leashed)
         self._forkers[template] = forker
         if (timer := self._timers.pop(template, None)) is not None:
             timer.cancel()

@@ -63,6 +63,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--ray-slot", metavar="KIND", choices=("cpu", "gpu"), default="cpu", help="what a slot is there: cpu or gpu"
     )
+    parser.add_argument(
+        "--ray-idle",
+        metavar="SECONDS",
+        type=float,
+        default=60.0,
+        help="for how long a node there keeps its warm processes after its last run (60)",
+    )
     args = parser.parse_args(argv)
     if args.tls_key is not None and args.tls_cert is None:
         parser.error("--tls-key goes with --tls-cert")
@@ -95,6 +102,7 @@ def main(argv: list[str] | None = None) -> int:
         warm_start=not args.no_warm_start,
         db=args.db or os.environ.get("DET_DB") or None,
         ray=args.ray,
+        ray_idle_s=args.ray_idle,
         ray_slot=SlotKind.CUDA if args.ray_slot == "gpu" else SlotKind.CPU,
     )
     return run(options)

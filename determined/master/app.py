@@ -22,7 +22,7 @@ from determined._version import __version__
 from determined.common.api.certs import shown_fingerprint
 from determined.errors import DeterminedError, FailedPrecondition
 from determined.launchers.local import LocalLauncher
-from determined.launchers.on_ray.launcher import DEFAULT_SLOTS, RayLauncher, RayOptions
+from determined.launchers.on_ray.launcher import DEFAULT_IDLE_S, DEFAULT_SLOTS, RayLauncher, RayOptions
 from determined.launchers.protocol import Launcher, SlotKind
 from determined.master.api.app import create_app
 from determined.master.api.identity import Identity as ApiIdentity
@@ -64,6 +64,7 @@ class Options:
         db: URL of the database; None for a file in the folder.
         ray: address of the Ray cluster that runs the trials; None: this machine does.
         ray_slot: what a slot is on a Ray cluster.
+        ray_idle_s: for how long a node there keeps its warm processes after its last run.
     """
 
     data: Path
@@ -82,6 +83,7 @@ class Options:
     db: str | None = None
     ray: str | None = None
     ray_slot: SlotKind = SlotKind.CPU
+    ray_idle_s: float = DEFAULT_IDLE_S
 
 
 def read_secret(data: Path) -> bytes:
@@ -218,7 +220,8 @@ def _launcher(options: Options, cluster_id: str) -> Launcher:
             "--host 0.0.0.0 --tls self-signed --url https://THIS-MACHINE:PORT, unless all nodes are here",
             options.host,
         )
-    return RayLauncher(RayOptions(options.ray, options.ray_slot, slots), cluster_id, options.data / "ray")
+    ray = RayOptions(options.ray, options.ray_slot, slots, options.ray_idle_s)
+    return RayLauncher(ray, cluster_id, options.data / "ray")
 
 
 def _resource_manager(options: Options) -> dict[str, str]:

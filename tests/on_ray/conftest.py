@@ -10,7 +10,7 @@ import pytest
 
 from determined.testing.cluster import LocalMaster
 from tests.on_ray.search import Search, search
-from tests.on_ray.support import ArchiveServer, RayCluster
+from tests.on_ray.support import ArchiveServer, RayCluster, on
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, gate: Path) -> dict[st
 
 @pytest.fixture
 def master(tmp_path: Path, cluster: RayCluster) -> Iterator[LocalMaster]:
-    with LocalMaster(tmp_path / "m", slots=8, arguments=["--ray", cluster.address]) as running:
+    with LocalMaster(tmp_path / "m", slots=8, arguments=on(cluster)) as running:
         yield running
 
 

@@ -15,11 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from ray._private.state import GlobalState
+from ray._raylet import GcsClientOptions  # type: ignore[attr-defined]  # without types
 from ray.cluster_utils import Cluster
 
 from determined.launchers.protocol import RunSpec
 
 MEMORY_BYTES = 80 * 2**20
+
+
+def on(cluster: RayCluster) -> list[str]:
+    """Arguments for a master that runs its trials there."""
+    return ["--ray", cluster.address, "--ray-idle", "1"]
 
 
 class RayCluster:
@@ -92,22 +99,37 @@ class RayCluster:
         self.add(name, 1)
 
     def until_nothing_is_left(self) -> None:
-        """Wait until the actors of ended runs are gone; runs and shims must be gone already.
+        """Wait until keepers and reservations are gone, and templates with them; runs and shims must be gone already.
 
-        Actors are dismissed when the end of their run is on record, so they may outlive the search by a moment.
+        The masters of these tests leave a node a second after its last run.
         """
         assert self.runs() == [], [process.cmdline() for process in self.runs()]
         assert self.shims() == []
-        _, left = psutil.wait_procs(self.keepers(), timeout=30)
+        _, left = psutil.wait_procs([*self.keepers(), *self.templates()], timeout=30)
         assert not left
+        assert self.reservations() == []
+
+    def reservations(self) -> list[str]:
+        """Names of what masters have asked of Ray."""
+        state = GlobalState()
+        state._initialize_global_state(GcsClientOptions.create(self.address, None, True, False))
+        try:
+            table = state.placement_group_table()
+        finally:
+            state.disconnect()
+        return [group["name"] for group in table.values() if group["state"] != "REMOVED"]
+
+    def templates(self) -> list[psutil.Process]:
+        """Processes that runs are forked from, with modules loaded or without."""
+        return [p for p in self._processes() if "determined.launchers.fork_server" in " ".join(p.cmdline()[:4])]
 
     def shims(self) -> list[psutil.Process]:
         """Processes beside runs."""
         return [p for p in self._processes() if p.name() == "det-shim"]
 
     def keepers(self) -> list[psutil.Process]:
-        """Actors that keep runs."""
-        return [p for p in self._processes() if "ray::Keeper" in " ".join(p.cmdline()[:1])]
+        """Actors that keep the runs of a node."""
+        return [p for p in self._processes() if "ray::Keeper" in p.cmdline()[:1]]
 
     def runs(self) -> list[psutil.Process]:
         """Processes of runs, on whatever node."""

@@ -18,8 +18,6 @@ from tests.on_ray.support import ArchiveServer, RayCluster
 
 
 class TestRayLauncher(LauncherContract):
-    many = 6  # each is an actor with an interpreter of its own
-
     @pytest.fixture(autouse=True)
     def _use(self, cluster: RayCluster, archives: ArchiveServer) -> None:
         self.cluster = cluster
@@ -27,7 +25,9 @@ class TestRayLauncher(LauncherContract):
 
     def make_launcher(self, folder: Path) -> Launcher:
         name = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
-        return RayLauncher(RayOptions(self.cluster.address, slots=4), name, folder / "ray", self.archives.locate)
+        return RayLauncher(
+            RayOptions(self.cluster.address, slots=4, idle_s=5.0), name, folder / "ray", self.archives.locate
+        )
 
     def test_what_the_master_has_done_with_is_ended(self, tmp_path: Path) -> None:
         """A master that died between the end of a run and the dismissal of its actor left one behind."""

@@ -15,7 +15,7 @@ import pytest
 
 from determined.testing.cluster import LocalMaster
 from tests.on_ray.search import Search, assert_ends_as_if_nothing_had_happened, search
-from tests.on_ray.support import RayCluster
+from tests.on_ray.support import RayCluster, on
 
 
 def test_a_killed_actor_takes_its_run_with_it_and_the_run_is_done_again(
@@ -74,7 +74,7 @@ def test_the_whole_cluster_goes_away_and_comes_back(
         port = free.getsockname()[1]
     with contextlib.ExitStack() as stack:
         with RayCluster(port, first=1, second=1) as cluster:
-            master = stack.enter_context(LocalMaster(tmp_path / "m", slots=8, arguments=["--ray", cluster.address]))
+            master = stack.enter_context(LocalMaster(tmp_path / "m", slots=8, arguments=on(cluster)))
             running = stack.enter_context(search(master, tmp_path, gate))
             running.until_at_work(2)
         assert cluster.runs() == []

@@ -11,7 +11,7 @@ import psutil
 from determined.testing.cluster import LocalMaster
 from tests.e2e.support import MODEL, created, trials_of, until_logged, until_over, until_running, write_config
 from tests.on_ray.search import HELLO, Search, assert_ends_as_if_nothing_had_happened
-from tests.on_ray.support import RayCluster
+from tests.on_ray.support import RayCluster, on
 
 
 def test_a_search_goes_on_whatever_is_killed(
@@ -51,7 +51,7 @@ def test_kill_leaves_nothing_on_any_node(middle: Search, cluster: RayCluster, ma
 
 def test_nodes_trust_the_certificate_of_their_master(cluster: RayCluster, tmp_path: Path) -> None:
     """The file that says so is on the master's machine, so each run gets a copy."""
-    with LocalMaster(tmp_path / "m", arguments=["--ray", cluster.address, "--tls", "self-signed"]) as master:
+    with LocalMaster(tmp_path / "m", arguments=[*on(cluster), "--tls", "self-signed"]) as master:
         gate = tmp_path / "gate"
         os.mkfifo(gate)
         created_id = created(master.det("e", "create", write_config(tmp_path, gate=str(gate)), str(MODEL)).stdout)

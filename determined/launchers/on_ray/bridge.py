@@ -20,6 +20,8 @@ from determined.launchers.on_ray.wire import HEADER_BYTES, Reply, Request, frame
 
 MAX_BACKOFF_S = 10.0
 """Between attempts to reach a cluster."""
+RETRY_S = 0.5
+"""After which it is asked again what could not be answered."""
 LOG = "driver.log"
 _DRIVER = "determined.launchers.on_ray.driver"
 _log = logging.getLogger(__name__)
@@ -88,6 +90,19 @@ class Bridge:
             return msgspec.msgpack.decode(await reply, type=result)
         finally:
             self._waiting.pop(number, None)
+
+    async def insist(self, result: type[T], method: str, *arguments: Any) -> T:
+        """`ask` until there is an answer; only what may be done twice.
+
+        Raises:
+            Lost: the actor is dead.
+        """
+        while True:
+            try:
+                return await self.ask(result, method, *arguments)
+            except Unavailable as error:
+                _log.warning("%s; asking again", error)
+            await asyncio.sleep(RETRY_S)
 
     async def do(self, method: str, *arguments: Any) -> None:
         """`ask` for what has no answer."""

@@ -11,21 +11,31 @@ import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from determined.errors import FailedPrecondition, InvalidInput, Unavailable
-from determined.launchers.local import KILLED
 from determined.launchers.on_ray.bridge import Bridge
-from determined.launchers.on_ray.run import RETRY_S, RayRun
-from determined.launchers.on_ray.wire import CERTIFICATE_VARIABLE, ContextPlace, Node, Order, Place
+from determined.launchers.on_ray.keepers import Keeper, Keepers
+from determined.launchers.on_ray.reservations import Reservations
+from determined.launchers.on_ray.run import RayRun
+from determined.launchers.on_ray.wire import (
+    CERTIFICATE_VARIABLE,
+    Bundle,
+    ContextPlace,
+    Kept,
+    Node,
+    Order,
+    Place,
+    Reservation,
+)
 from determined.launchers.protocol import LauncherListener, Machine, RunExit, RunSpec, Slot, SlotKind
 
 DEFAULT_SLOTS = 128
 """Slots that runs may hold or wait for in Ray at once, where nobody says how many."""
+DEFAULT_IDLE_S = 60.0
 CROWDED_AFTER_S = 3.0
-"""A run that has not begun after so long waits for a place; sooner, its node may just be slow to start it."""
+"""A run that has no place after so long waits for others; sooner, Ray may just be slow to say that it has one."""
 _log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -37,11 +47,13 @@ class RayOptions:
         kind: what a slot is: a CPU or a GPU.
         slots: how many slots runs may hold or wait for at once. What is above the cluster's own size is demand, by
             which clusters that can grow do so.
+        idle_s: a node that has had no run for so long is left: its keeper and templates are ended.
     """
 
     address: str
     kind: SlotKind = SlotKind.CPU
     slots: int = DEFAULT_SLOTS
+    idle_s: float = DEFAULT_IDLE_S
 
 
 def model_definition(spec: RunSpec) -> tuple[str, Mapping[str, str]]:
@@ -52,7 +64,7 @@ def model_definition(spec: RunSpec) -> tuple[str, Mapping[str, str]]:
 
 
 class RayLauncher:
-    """Runs allocations as detached actors, which outlive the master; their names are the allocation ids.
+    """Runs allocations below detached actors, one on each node, which outlive the master.
 
     The cluster may come and go: what is asked meanwhile is done when it is back.
     """
@@ -81,11 +93,17 @@ class RayLauncher:
             raise InvalidInput("Ray is not installed; `pip install 'determined-search[ray]'` on every node.")
         if options.slots < 1:
             raise InvalidInput(f"the number of slots is {options.slots}; with Ray it must be 1 or more.")
+        if not options.idle_s >= 0:
+            raise InvalidInput(f"nodes are left after {options.idle_s} s; it must be 0 or more.")
         self._options = options
         self._cluster_id = cluster_id
         self._locate = locate
         self._slots = tuple(Slot(n, options.kind, f"ray {n}") for n in range(options.slots))
         self._bridge = Bridge(options.address, f"determined-{cluster_id}", folder)
+        self._reservations = Reservations(self._bridge)
+        self._keepers = Keepers(self._bridge, cluster_id, options.idle_s)
+        self._kept: dict[str, tuple[Keeper, Reservation]] = {}
+        self._recovery: asyncio.Task[None] | None = None
         self._runs: dict[str, RayRun] = {}
         self._unplaced: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -102,6 +120,18 @@ class RayLauncher:
         """Begin to report to ``listener``; does not wait for the cluster."""
         self._listener = listener
         self._bridge.open()
+        self._recovery = asyncio.create_task(self._recover())
+
+    async def _recover(self) -> None:
+        """Find what an earlier master has left on the cluster, before anything is added."""
+        found = await self._bridge.insist(list[Kept], "kept")
+        keepers = self._keepers.take_over(found)
+        self._kept = {run.allocation_id: (keepers[kept.keeper], run.reservation) for kept in found for run in kept.runs}
+        await self._reservations.settle({reservation.name for _, reservation in self._kept.values()})
+
+    async def _recovered(self) -> None:
+        assert self._recovery is not None, "the launcher is not open"
+        await asyncio.shield(self._recovery)
 
     async def start(self, spec: RunSpec) -> None:
         """Start a run in the background, wherever Ray finds a place for it, and whenever."""
@@ -113,11 +143,10 @@ class RayLauncher:
         """Take up a run of an earlier master, as soon as the cluster can be reached."""
         if allocation_id in self._runs:
             return True
-        if not await self._insist(bool, "find", allocation_id):
-            return False
-        if allocation_id not in self._runs:
-            self._keep(self._add(allocation_id, lines_known).follow())
-        return True
+        await self._recovered()
+        if allocation_id in self._kept:
+            self._keep(self._add(allocation_id, lines_known).go_on(*self._kept.pop(allocation_id)))
+        return allocation_id in self._runs
 
     async def kill(self, allocation_id: str) -> None:
         """Kill every process of a run, on whatever node."""
@@ -144,15 +173,22 @@ class RayLauncher:
             run.close()
         for task in self._tasks:
             task.cancel()
+        if self._recovery is not None:
+            self._recovery.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._reservations.close()
+        await self._keepers.close()
         await self._bridge.close()
         self._runs.clear()
 
     async def settle(self, live: Collection[str]) -> None:
-        """End the actors of runs that the master has done with: it died between their end and their dismissal."""
-        for name in await self._insist(list[str], "names"):
-            if name not in live and name not in self._runs:
-                await self._insist(type(None), "finish", name)
+        """End runs that the master has done with: it died between their end and their dismissal."""
+        await self._recovered()
+        for name in [name for name in self._kept if name not in live]:
+            keeper, reservation = self._kept.pop(name)
+            await self._bridge.insist(type(None), "finish", keeper.name, name)
+            self._reservations.drop(reservation)
+            self._keepers.leave(keeper)
 
     def is_crowded(self) -> bool:
         """Whether the run that was started first of those that have not begun has waited for a while."""
@@ -162,7 +198,7 @@ class RayLauncher:
 
     def _is_placed(self, allocation_id: str) -> bool:
         run = self._runs.get(allocation_id)
-        return run is None or run.is_over or run.node_id is not None
+        return run is None or run.is_over or run.reservation is not None
 
     async def machines(self) -> Sequence[Machine]:
         """The nodes that are alive; none while the cluster cannot be reached."""
@@ -183,12 +219,21 @@ class RayLauncher:
 
     def _held(self, node_id: str, count: int) -> Mapping[int, str]:
         """Ray does not number CPUs, so those that runs hold are counted from the first."""
-        held = [name for name, run in self._runs.items() if run.is_on(node_id) for _ in range(run.slots)]
+        held = [
+            name
+            for name, run in self._runs.items()
+            if not run.is_over and run.reservation is not None
+            for seat, bundle in zip(run.reservation.seats, run.reservation.place.bundles, strict=True)
+            if seat.node_id == node_id
+            for _ in range(bundle.cpus + bundle.gpus)
+        ]
         return dict(zip(range(count), held, strict=False))
 
     def _add(self, allocation_id: str, lines_known: int) -> RayRun:
         assert self._listener is not None, "the launcher is not open"
-        run = self._runs[allocation_id] = RayRun(allocation_id, self._bridge, self._listener, lines_known)
+        run = self._runs[allocation_id] = RayRun(
+            allocation_id, self._bridge, self._reservations, self._keepers, self._listener, lines_known
+        )
         self._unplaced[allocation_id] = time.monotonic()
         return run
 
@@ -199,47 +244,42 @@ class RayLauncher:
         task.add_done_callback(_report_failure)
 
     async def _begin(self, run: RayRun, spec: RunSpec) -> None:
-        """Have Ray make a keeper, unless it has one already, and follow the run."""
+        """Have a run wait for its turn, start, and end."""
         async with self._turn:
-            was_asked = await self._ask_for_keeper(run, spec)
-        if was_asked:
-            run.kill_again()
-            await run.follow()
-
-    async def _ask_for_keeper(self, run: RayRun, spec: RunSpec) -> bool:
-        """False when there will be none, which is reported."""
+            await self._recovered()
+            waiting = self._reservations.ask(self._place(len(spec.slot_ids)))
         try:
             order = await self._order(spec)
         except OSError as error:
+            self._reservations.leave(waiting)
             reason = f"the model definition or the certificate cannot be read: {error}"
             await run.end_without_start(RunExit(None, time.time(), reason))
-            return False
-        count = len(spec.slot_ids)
-        place = Place(gpus=count) if self._options.kind is SlotKind.CUDA else Place(cpus=count)
-        await self._bridge.connected()
-        if run.kill_wanted:
-            await run.end_without_start(RunExit(KILLED, time.time(), "killed before it had a process."))
-            return False
-        await self._insist(type(None), "create", order, place)
-        return True
+            return
+        await run.live(waiting, order)
 
-    async def _order(self, spec: RunSpec) -> Order:
+    def _place(self, slots: int) -> Place:
+        """Which bundles: all of a run's slots are on one node."""
+        return Place((Bundle(gpus=slots) if self._options.kind is SlotKind.CUDA else Bundle(cpus=slots),))
+
+    async def _order(self, spec: RunSpec) -> Callable[[Reservation], Order]:
+        """The order for a run, but for its place."""
         context = None
         if spec.context is not None:
             url, headers = self._locate(spec)
             server_name = spec.env.get("DET_MASTER_CERT_NAME")
             context = ContextPlace(url, headers, await self._digest(spec.context), spec.context.name, server_name)
         certificate = spec.env.get(CERTIFICATE_VARIABLE)
-        return Order(
+        text = None if certificate is None else await asyncio.to_thread(Path(certificate).read_text)
+        return lambda reservation: Order(
             allocation_id=spec.allocation_id,
-            cluster=self._cluster_id,
             argv=spec.argv,
             env=spec.env,
             info_files=spec.info_files,
             python=sys.executable,
-            slots=len(spec.slot_ids),
+            reservation=reservation,
             context=context,
-            certificate=None if certificate is None else await asyncio.to_thread(Path(certificate).read_text),
+            certificate=text,
+            warm=spec.warm,
         )
 
     async def _digest(self, path: Path) -> str:
@@ -248,15 +288,6 @@ class RayLauncher:
             data = await asyncio.to_thread(path.read_bytes)
             self._digests[path] = hashlib.sha256(data).hexdigest()
         return self._digests[path]
-
-    async def _insist(self, result: type[T], method: str, *arguments: Any) -> T:
-        """Ask until there is an answer; only what may be done twice."""
-        while True:
-            try:
-                return await self._bridge.ask(result, method, *arguments)
-            except Unavailable as error:
-                _log.warning("%s; asking again", error)
-            await asyncio.sleep(RETRY_S)
 
 
 def _report_failure(task: asyncio.Task[None]) -> None:

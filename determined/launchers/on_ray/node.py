@@ -1,6 +1,6 @@
-"""What a node keeps for the runs of one master: a folder for each run, and a store of model definitions.
+"""What a node keeps for the runs of one master: a folder for each keeper, and a store of model definitions.
 
-Everything is scratch: it is of use only as long as the keeper of the run lives. Blocking: call it from a thread.
+Everything is scratch: it is of use only as long as the keeper lives. Blocking: call it from a thread.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from determined.launchers.on_ray.wire import ContextPlace
 from determined.launchers.prepare import delete_tree
 
 RUNS = "runs"
-"""Folder of runs in a run's folder; that of `determined.launchers.local.LocalLauncher`."""
+"""Folder of runs in a keeper's folder; that of `determined.launchers.local.LocalLauncher`."""
 MAX_CONTEXTS = 32
 """Model definitions that a node keeps for later runs."""
 MAX_BACKOFF_S = 5.0
@@ -50,14 +50,14 @@ class NodeFolder:
         self.path = top / cluster
         files.make_folder(self.path, "node.cluster", 0o700)
 
-    def claim(self, allocation_id: str) -> Path:
-        """Make a run's folder; it counts as ours until this process ends."""
-        folder = self.path / allocation_id
+    def claim(self, keeper: str) -> Path:
+        """Make a keeper's folder; it counts as ours until this process ends."""
+        folder = self.path / keeper
         with self._locked():
-            files.make_folder(folder, "node.run", 0o700)
+            files.make_folder(folder, "node.keeper", 0o700)
             # Never closed: a lock that is free says that the keeper is dead.
             if sweep.take_lock(folder / _OWNER) is None:
-                raise FailedPrecondition(f"another process keeps the run of {folder}")
+                raise FailedPrecondition(f"another process keeps the runs of {folder}")
         return folder
 
     def clear(self) -> None:
@@ -67,7 +67,7 @@ class NodeFolder:
                 self.sweep(folder)
 
     def sweep(self, folder: Path) -> None:
-        """Kill what is left of a run, and delete its folder, if its keeper is dead."""
+        """Kill what is left of a keeper's runs, and delete its folder, if it is dead."""
         owner = None
         with self._locked(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             owner = sweep.take_lock(folder / _OWNER)
@@ -96,17 +96,17 @@ class NodeFolder:
         with _lock(store / f".{place.sha256}.lock"):
             if not kept.exists():
                 files.replace_file(kept, _download(place, certificate), "node.context", 0o600, sync=False)
+                self._evict(store, kept)
             with files.action("node.context.use"):
                 mine.unlink(missing_ok=True)
                 mine.hardlink_to(kept)
                 os.utime(kept)
-        self._evict(store)
         return mine
 
-    def _evict(self, store: Path) -> None:
+    def _evict(self, store: Path, new: Path) -> None:
         """Forget the definitions that were not used for longest; runs that use them have links of their own."""
-        kept = sorted((path for path in store.glob("[!.]*")), key=lambda path: _used_at(path))
-        for path in kept[:-MAX_CONTEXTS]:
+        kept = sorted((path for path in store.glob("[!.]*") if path != new), key=lambda path: _used_at(path))
+        for path in kept[: max(len(kept) + 1 - MAX_CONTEXTS, 0)]:
             files.remove(path, "node.context.evict")
             files.remove(store / f".{path.name}.lock", "node.context.evict_lock")
 

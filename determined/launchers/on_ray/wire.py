@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from determined.launchers.protocol import LogLine, RunExit, RunSpec
+from determined.launchers.protocol import LogLine, RunExit, RunSpec, Warm
 
 CERTIFICATE_VARIABLE = "DET_MASTER_CERT_FILE"
 
@@ -31,24 +31,73 @@ class ContextPlace(msgspec.Struct, frozen=True):
     server_name: str | None = None
 
 
+class Bundle(msgspec.Struct, frozen=True):
+    """What a run holds of one node; nothing of either for a run without slots."""
+
+    cpus: int = 0
+    gpus: int = 0
+
+
+class Place(msgspec.Struct, frozen=True):
+    """What Ray is asked for. Runs with equal places can have each other's reservations.
+
+    Attributes:
+        bundles: one for each node that the run is to be on.
+    """
+
+    bundles: tuple[Bundle, ...]
+
+    @property
+    def slots(self) -> int:
+        """How many slots a run holds there."""
+        return sum(bundle.cpus + bundle.gpus for bundle in self.bundles)
+
+
+class Seat(msgspec.Struct, frozen=True):
+    """Where Ray has put a bundle.
+
+    Attributes:
+        node_id: the Ray node.
+        gpus: those that Ray chose there, for ``CUDA_VISIBLE_DEVICES``.
+    """
+
+    node_id: str
+    gpus: str = ""
+
+
+class Reservation(msgspec.Struct, frozen=True):
+    """Resources that Ray keeps for us; a placement group of this name.
+
+    Attributes:
+        seats: one for each bundle of the place, in their order.
+    """
+
+    name: str
+    place: Place
+    seats: tuple[Seat, ...]
+
+
 class Order(msgspec.Struct, frozen=True):
     """A run, complete: its keeper starts it although no master lives any more.
 
     Attributes:
-        cluster: names the folder of this master's runs on a node.
+        reservation: what it holds; its keeper tells it to the next master.
         python: the master's interpreter, in whose place a node puts its own.
         certificate: what the master's certificate is checked against, as PEM text; None for what the node trusts.
+        warm: what it may be forked from.
+        seat: which one of the reservation this is for.
     """
 
     allocation_id: str
-    cluster: str
     argv: Sequence[str]
     env: Mapping[str, str]
     info_files: Mapping[str, str]
     python: str
-    slots: int = 0
+    reservation: Reservation
     context: ContextPlace | None = None
     certificate: str | None = None
+    warm: Warm | None = None
+    seat: int = 0
 
     def spec(self, python: str, context: Path | None, env: Mapping[str, str]) -> RunSpec:
         """The order for the launcher of a node.
@@ -62,7 +111,7 @@ class Order(msgspec.Struct, frozen=True):
         info_files = dict(self.info_files)
         if "cluster.json" in info_files:
             info_files["cluster.json"] = _with_variables(info_files["cluster.json"], env)
-        return RunSpec(self.allocation_id, argv, {**self.env, **env}, context, info_files=info_files)
+        return RunSpec(self.allocation_id, argv, {**self.env, **env}, context, info_files=info_files, warm=self.warm)
 
 
 _INFO_OF_VARIABLE = {"DET_AGENT_ID": "agent_id", CERTIFICATE_VARIABLE: "master_cert_file"}
@@ -75,31 +124,34 @@ def _with_variables(text: str, env: Mapping[str, str]) -> str:
     return json.dumps(info)
 
 
-class Place(msgspec.Struct, frozen=True):
-    """What Ray is asked for: one actor on one node with so many CPUs or GPUs."""
-
-    cpus: int = 0
-    gpus: int = 0
-
-
 class News(msgspec.Struct, frozen=True):
-    """What a keeper answers when there is something to tell.
+    """What a keeper answers when there is something to tell of a run.
 
     Attributes:
-        node_id: the Ray node.
-        folder: the run's folder there.
         running: the run's process exists, or did.
         first: number of the first line.
         end: how the run ended; told with or after its last line.
     """
 
-    node_id: str
-    folder: str
     running: bool
-    slots: int = 0
     first: int = 0
     lines: Sequence[LogLine] = ()
     end: RunExit | None = None
+
+
+class KeptRun(msgspec.Struct, frozen=True):
+    """A run that has a keeper, whether it is over or not."""
+
+    allocation_id: str
+    reservation: Reservation
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A keeper that is alive, with its runs."""
+
+    keeper: str
+    node_id: str
+    runs: tuple[KeptRun, ...]
 
 
 class Node(msgspec.Struct, frozen=True):
