@@ -129,7 +129,7 @@ class RayCluster:
 
     def keepers(self) -> list[psutil.Process]:
         """Actors that keep the runs of a node."""
-        return [p for p in self._processes() if "ray::Keeper" in p.cmdline()[:1]]
+        return [p for p in self._processes() if "ray::Keeper" in " ".join(p.cmdline()[:1])]
 
     def runs(self) -> list[psutil.Process]:
         """Processes of runs, on whatever node."""

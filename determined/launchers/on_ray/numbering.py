@@ -6,11 +6,14 @@ lines of which part those are. So before a batch is handed over, a small file sa
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
 
 from determined import files
+
+_PREFIX = "lines-"
 
 
 class _Batch(msgspec.Struct, frozen=True):
@@ -61,6 +64,18 @@ class Numbering:
     def forget(self) -> None:
         """The run is over, and all of its lines are with the master."""
         files.remove(self._path, "ray.numbering.forget")
+
+
+def counts_file(folder: Path, allocation_id: str) -> Path:
+    """Where the count of a run is."""
+    return folder / f"{_PREFIX}{allocation_id}"
+
+
+def forget_others(folder: Path, live: Collection[str]) -> None:
+    """Remove the counts of runs that are over: a master died before it could."""
+    for path in folder.glob(f"{_PREFIX}*"):
+        if path.name.removeprefix(_PREFIX) not in live:
+            files.remove(path, "ray.numbering.forget_others")
 
 
 def _counts(path: Path, parts: int, lines_known: int) -> tuple[int, ...]:
