@@ -22,7 +22,7 @@ from tests.e2e.ranks import (
     until_trials,
 )
 from tests.e2e.support import MODEL, trials_of, until_over
-from tests.on_ray.support import RayCluster
+from tests.on_ray.support import RayCluster, on
 
 RANKS = 4
 
@@ -34,6 +34,12 @@ def cluster() -> Iterator[RayCluster]:
         patched.setenv("GLOO_SOCKET_IFNAME", "lo")
         with RayCluster(first=2, second=2) as running:
             yield running
+
+
+@pytest.fixture(scope="module")
+def master(tmp_path_factory: pytest.TempPathFactory, cluster: RayCluster) -> Iterator[LocalMaster]:
+    with LocalMaster(tmp_path_factory.mktemp("master"), slots=8, arguments=on(cluster)) as running:
+        yield running
 
 
 @pytest.fixture

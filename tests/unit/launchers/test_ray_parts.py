@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from determined.launchers.on_ray.numbering import Numbering
+from determined.errors import Unavailable
+from determined.launchers.on_ray.numbering import Numbering, counts_file, forget_others
 from determined.launchers.on_ray.parts import Ends, divide, told
-from determined.launchers.protocol import RunExit
+from determined.launchers.on_ray.placing import members_of, place_for
+from determined.launchers.on_ray.wire import Bundle, Node, Place, Reservation, Seat
+from determined.launchers.protocol import Member, RunExit, SlotKind
 
 
 @pytest.mark.parametrize(
@@ -33,6 +36,22 @@ from determined.launchers.protocol import RunExit
 )
 def test_a_run_is_on_as_few_nodes_as_can_be_in_equal_parts(slots: int, nodes: list[int], shares: tuple[int]) -> None:
     assert divide(slots, nodes) == shares
+
+
+def test_what_a_slot_is_decides_which_bundles_are_asked_for() -> None:
+    nodes = [Node("a", "10.0.0.1", "one", cpus=8.0, gpus=1.0), Node("b", "10.0.0.2", "two", cpus=8.0, gpus=1.0)]
+    assert place_for(2, SlotKind.CPU, nodes) == Place((Bundle(cpus=2),))
+    assert place_for(2, SlotKind.CUDA, nodes) == Place((Bundle(gpus=1), Bundle(gpus=1)))
+    assert place_for(0, SlotKind.CPU, []) == Place((Bundle(),))
+
+
+def test_members_are_in_the_order_of_the_seats_and_one_that_is_alone_needs_no_address() -> None:
+    nodes = [Node("a", "10.0.0.1", "one", 4.0, 0.0), Node("b", "10.0.0.2", "two", 4.0, 0.0)]
+    two = Reservation("r", Place((Bundle(cpus=3), Bundle(cpus=2))), (Seat("b"), Seat("a")))
+    assert members_of(two, nodes) == (Member("10.0.0.2", 3), Member("10.0.0.1", 2))
+    with pytest.raises(Unavailable, match="node a of the run is gone"):
+        members_of(two, nodes[1:])
+    assert members_of(Reservation("r", Place((Bundle(cpus=3),)), (Seat("b"),)), []) == (Member("127.0.0.1", 3),)
 
 
 def test_each_part_is_told_its_own_name_and_slots_and_everything_else_alike() -> None:
@@ -106,3 +125,10 @@ def test_a_later_master_knows_whose_lines_it_has(tmp_path: Path) -> None:
     assert Numbering(tmp_path / "n", 2, 10).counts == (4, 6)
     numbering.forget()
     assert Numbering(tmp_path / "n", 2, 0).counts == (0, 0)
+
+
+def test_counts_of_runs_that_are_over_are_removed(tmp_path: Path) -> None:
+    for name in ("1.a.1", "1.b.1"):
+        Numbering(counts_file(tmp_path, name), 2, 0).next(0, 1)
+    forget_others(tmp_path, {"1.b.1"})
+    assert list(tmp_path.iterdir()) == [counts_file(tmp_path, "1.b.1")]
