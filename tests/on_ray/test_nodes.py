@@ -21,7 +21,7 @@ from tests.e2e.ranks import (
     until_at_the_pause,
     until_trials,
 )
-from tests.e2e.support import MODEL, trials_of, until_over
+from tests.e2e.support import trials_of, until_over
 from tests.on_ray.support import RayCluster, on
 
 RANKS = 4
@@ -102,12 +102,3 @@ def test_kill_leaves_no_process_on_any_node(
     assert master.det("e", "kill", str(experiment)).returncode == 0
     assert until_over(session, experiment) == "STATE_CANCELED"
     cluster.until_nothing_is_left()
-
-
-def test_a_script_without_ranks_is_told_that_it_runs_on_two_nodes(
-    master: LocalMaster, session: Session, tmp_path: Path
-) -> None:
-    experiment = submit(master, tmp_path, "python3 train.py", folder=MODEL, slots=RANKS, x=0.5)
-    assert until_over(session, experiment) == "STATE_ERROR"
-    (trial,) = trials_of(session, experiment)
-    assert "it runs on 2 machines" in log_of(session, trial["id"])
