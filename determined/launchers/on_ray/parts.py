@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
 from determined.domain.ids import member_id
+from determined.launchers.local import KILLED
 from determined.launchers.protocol import RunExit
-
-KILLED = 137
 
 
 def divide(slots: int, nodes: Sequence[int]) -> tuple[int, ...]:

@@ -7,11 +7,12 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
+from determined.launchers.local import KILLED
 from determined.launchers.on_ray.bridge import Bridge
 from determined.launchers.on_ray.keepers import Keeper, Keepers
 from determined.launchers.on_ray.numbering import Numbering
 from determined.launchers.on_ray.part import Part
-from determined.launchers.on_ray.parts import KILLED, Ends
+from determined.launchers.on_ray.parts import Ends
 from determined.launchers.on_ray.reservations import Reservations
 from determined.launchers.on_ray.wire import Order, Reservation
 from determined.launchers.protocol import LauncherListener, LogLine, RunExit
