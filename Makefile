@@ -85,7 +85,8 @@ endif
 
 test-torch: $(VENV)/.dev  ## the PyTorch example and trials under torchrun; installs PyTorch first
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[torch]'
-	$(BIN)/python -m pytest tests/e2e/test_examples.py tests/e2e/test_distributed.py tests/integration/test_launch_processes.py -k torch
+	$(BIN)/python -m pytest tests/e2e/test_examples.py tests/e2e/test_distributed.py tests/integration/test_launch_processes.py \
+	  tests/on_ray/test_nodes.py -k torch
 
 webui: $(VENV)/.dev  ## build the web UI into the package, when its sources have changed
 	$(BIN)/python webui/build.py --if-stale

@@ -24,3 +24,13 @@ def task_id(experiment_id: ExperimentId, request_id: RequestId) -> str:
 def allocation_id(experiment_id: ExperimentId, request_id: RequestId, run_id: RunId) -> str:
     """Name of one run of a trial: ``<task id>.<run id>``."""
     return f"{experiment_id}.{request_id}.{run_id}"
+
+
+def member_id(allocation: str, number: int, members: int) -> str:
+    """Name of one member of a run, by which it calls at the rendezvous; one that is alone is the run itself.
+
+    Args:
+        number: from 0, that of the chief.
+        members: how many there are.
+    """
+    return allocation if members == 1 else f"{allocation}.{number}"

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from determined.errors import InvalidInput
+from determined.errors import DeterminedError, InvalidInput
 
 _TRIAL = "--trial"
+
+
+def run(main: Callable[[list[str]], int]) -> int:
+    """The exit code of a launch module that was given the arguments of this process; what is wrong is a sentence."""
+    try:
+        return main(sys.argv[1:])
+    except DeterminedError as error:
+        print(f"ERROR: {error}", file=sys.stderr)
+        return 2
 
 
 def split(arguments: Sequence[str], module: str) -> tuple[list[str], list[str]]:

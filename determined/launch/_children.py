@@ -9,12 +9,11 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from determined.launch._ends import cannot_start, exit_code, say
 from determined.launch._output import Output
 
 GRACE_S = 10.0
 """From the request to end to the end by force. Ranks of a trial that has failed have nothing to save."""
-NOT_FOUND = 127
-NOT_EXECUTABLE = 126
 _FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH")
 
 
@@ -30,16 +29,6 @@ def forwarding(send: Callable[[int], None]) -> Iterator[None]:
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
-
-
-def exit_code(status: int) -> int:
-    """The code by which shells show how a process ended."""
-    return 128 - status if status < 0 else status
-
-
-def say(message: str) -> None:
-    """What went wrong, in a line of the launcher's own."""
-    print(f"ERROR: [{os.getpid()}] determined.launch: {message}", file=sys.stderr, flush=True)
 
 
 class Children:
@@ -63,8 +52,7 @@ class Children:
                     await self._start(rank, command, env)
                 return await self._until_over()
             except OSError as error:
-                say(f"cannot start {command[0]!r}: {error.strerror or error}; check the command after --")
-                return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
+                return cannot_start(command, error)
             finally:
                 await self._end()
                 await self._output.finish()

@@ -9,10 +9,10 @@ import os
 import socket
 import sys
 
+from determined.launch._ends import cannot_start
+
 OUTPUT = "DET_LAUNCH_OUTPUT"
 """Path of the socket at which the launcher takes the ends of pipes."""
-NOT_FOUND = 127
-NOT_EXECUTABLE = 126
 
 
 def main(command: list[str]) -> int:
@@ -22,8 +22,7 @@ def main(command: list[str]) -> int:
     try:
         os.execvp(command[0], command)  # noqa: S606
     except OSError as error:
-        print(f"ERROR: cannot start {command[0]!r}: {error.strerror}; check the command after --", file=sys.stderr)
-        return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
+        return cannot_start(command, error)
 
 
 def _hand_over(path: str) -> None:

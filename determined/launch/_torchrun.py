@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from determined.launch._children import exit_code, say
+from determined.launch._ends import exit_code, say
 
 
 def main(arguments: Sequence[str]) -> int:

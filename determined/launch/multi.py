@@ -13,8 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from determined._info import get_cluster_info
-from determined.errors import DeterminedError
-from determined.launch._arguments import split
+from determined.launch._arguments import run, split
 from determined.launch._children import Children
 from determined.launch._members import members
 
@@ -35,11 +34,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def cli() -> int:
     """``main`` with the arguments of this process."""
-    try:
-        return main(sys.argv[1:])
-    except DeterminedError as error:
-        print(f"ERROR: {error}", file=sys.stderr)
-        return 2
+    return run(main)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,11 @@ import tempfile
 from collections.abc import Sequence
 
 from determined._info import get_cluster_info
-from determined.errors import DeterminedError, FailedPrecondition
+from determined.errors import FailedPrecondition
 from determined.launch import _rank
-from determined.launch._arguments import split
-from determined.launch._children import exit_code, forwarding
+from determined.launch._arguments import run, split
+from determined.launch._children import forwarding
+from determined.launch._ends import exit_code
 from determined.launch._members import Members, members
 from determined.launch._output import Output
 
@@ -132,11 +133,7 @@ class _Run:
 
 def cli() -> int:
     """``main`` with the arguments of this process."""
-    try:
-        return main(sys.argv[1:])
-    except DeterminedError as error:
-        print(f"ERROR: {error}", file=sys.stderr)
-        return 2
+    return run(main)
 
 
 if __name__ == "__main__":

@@ -132,6 +132,19 @@ class Machine:
     held: Mapping[int, str]
 
 
+@dataclass(frozen=True)
+class Member:
+    """One of the nodes that a run is on.
+
+    Attributes:
+        address: at which the other nodes reach it.
+        slots: that the run holds there.
+    """
+
+    address: str
+    slots: int
+
+
 class Launcher(Protocol):
     """Runs allocations. All calls come from the master's event loop."""
 
@@ -176,6 +189,13 @@ class ClusterLauncher(Protocol):
 
     async def machines(self) -> Sequence[Machine]:
         """Machines that are there now."""
+
+    async def members(self, allocation_id: str) -> Sequence[Member]:
+        """The nodes that a run is on, that of the chief first; waits until it has its places.
+
+        Raises:
+            NotFound: the launcher does not know the run, or it is over.
+        """
 
     def is_crowded(self) -> bool:
         """Whether a run that was started waits for a place, so that processes without work should give way."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from determined.errors import Unavailable
 from determined.launchers.on_ray import launcher as launcher_module
 from determined.launchers.on_ray.launcher import RayLauncher, RayOptions
 from determined.launchers.protocol import ClusterLauncher, Launcher
@@ -65,6 +66,41 @@ class TestRayLauncher(LauncherContract):
 
         asyncio.run(scenario())
         assert self.archives.requests.count(str(context)) <= len(self.cluster.nodes)
+
+    def test_a_run_on_two_nodes_has_one_start_one_count_of_lines_and_one_end(self, tmp_path: Path) -> None:
+        """Also for a later master: each line of each part comes once, in the order of its part."""
+        gate = Gate(tmp_path / "gate")
+        say = "for n in 1 2 3; do echo $DET_RESOURCES_ID $DET_SLOT_IDS $n; done"
+        spec = make_spec("1.a.1", "sh", "-c", f"{say}; {gate.wait}; {say}", env={"DET_SLOT_IDS": "[2, 3]"})
+        data = tmp_path / "data"
+
+        async def scenario() -> list[str]:
+            async with self.opened(data) as (launcher, listener):
+                assert isinstance(launcher, ClusterLauncher)
+                with pytest.raises(Unavailable):
+                    await launcher.members("1.a.1")
+                await launcher.start(dataclasses.replace(spec, slot_ids=(2, 3)))
+                await listener.until(lambda: len(listener.texts("1.a.1")) == 6, "the lines of both parts")
+                assert listener.seen_running == {"1.a.1"}
+                assert [member.slots for member in await launcher.members("1.a.1")] == [1, 1]
+                assert sorted(len(machine.held) for machine in await launcher.machines()) == [0, 1, 1]
+                lines = listener.texts("1.a.1")
+            assert {self.cluster.node_of(process) for process in self.cluster.runs()} == {"first", "second"}
+            async with self.opened(data, {"1.a.1": 6}) as (launcher, listener):
+                assert await launcher.adopt("1.a.1", 6)
+                gate.open()
+                gate.open()
+                assert (await listener.exit_of("1.a.1")).code == 0
+                lines += listener.texts("1.a.1")
+                await launcher.remove("1.a.1")
+            return lines
+
+        lines = asyncio.run(scenario())
+        for part, slot in ((0, 2), (1, 3)):
+            expected = [f"1.a.1.{part} [{slot}] {n}" for n in (1, 2, 3, 1, 2, 3)]
+            assert [line for line in lines if line.startswith(f"1.a.1.{part} ")] == expected
+        assert len(lines) == 12
+        assert list((data / "ray").glob("lines-*")) == []
 
     def test_a_run_without_a_place_waits_in_ray_and_can_be_killed_there(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from determined.testing.cluster import LocalMaster
+from tests.e2e.ranks import MULTI, lines_of, pause_and_resume, submit, until_at_the_pause, until_trials
 from tests.on_ray.search import Search, assert_ends_as_if_nothing_had_happened, search
 from tests.on_ray.support import RayCluster, on
 
@@ -52,6 +53,30 @@ def test_a_node_is_removed(middle: Search, undisturbed: dict[str, Any], cluster:
     psutil.wait_procs(runs)
     cluster.add("second", 1)
     assert_ends_as_if_nothing_had_happened(middle, undisturbed, cluster)
+
+
+@pytest.mark.parametrize("how", ["raylet", "node"])
+def test_a_node_of_a_trial_on_two_of_them_dies_which_is_nobodys_fault(
+    master: LocalMaster, tmp_path: Path, cluster: RayCluster, how: str
+) -> None:
+    """The ranks elsewhere fail because of it, long before Ray has noticed."""
+    experiment = submit(master, tmp_path, MULTI, pause_at=3)
+    with master.session() as session:
+        (trial,) = (t["id"] for t in until_trials(session, experiment))
+        until_at_the_pause(session, trial, 2)
+        runs = cluster.runs()
+        if how == "raylet":
+            cluster.kill_raylet("second")
+            psutil.wait_procs(runs)
+            cluster.replace("second")
+        else:
+            cluster.remove("second")
+            psutil.wait_procs(runs)
+            cluster.add("second", 1)
+        until_at_the_pause(session, trial, 4)
+        assert any("was lost" in text for _, text in lines_of(session, trial))
+        pause_and_resume(master, session, experiment, trial, 2)
+    cluster.until_nothing_is_left()
 
 
 def test_a_master_is_killed_and_takes_its_runs_up_again(

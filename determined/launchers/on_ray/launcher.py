@@ -16,11 +16,13 @@ from typing import Any
 from determined.errors import FailedPrecondition, InvalidInput, Unavailable
 from determined.launchers.on_ray.bridge import Bridge
 from determined.launchers.on_ray.keepers import Keeper, Keepers
+from determined.launchers.on_ray.numbering import counts_file, forget_others
+from determined.launchers.on_ray.parts import told
+from determined.launchers.on_ray.placing import members_of, place_for, shares_of
 from determined.launchers.on_ray.reservations import Reservations
-from determined.launchers.on_ray.run import RayRun
+from determined.launchers.on_ray.run import Orders, RayRun
 from determined.launchers.on_ray.wire import (
     CERTIFICATE_VARIABLE,
-    Bundle,
     ContextPlace,
     Kept,
     Node,
@@ -28,7 +30,7 @@ from determined.launchers.on_ray.wire import (
     Place,
     Reservation,
 )
-from determined.launchers.protocol import LauncherListener, Machine, RunExit, RunSpec, Slot, SlotKind
+from determined.launchers.protocol import LauncherListener, Machine, Member, RunExit, RunSpec, Slot, SlotKind
 
 DEFAULT_SLOTS = 128
 """Slots that runs may hold or wait for in Ray at once, where nobody says how many."""
@@ -97,12 +99,13 @@ class RayLauncher:
             raise InvalidInput(f"nodes are left after {options.idle_s} s; it must be 0 or more.")
         self._options = options
         self._cluster_id = cluster_id
+        self._folder = folder
         self._locate = locate
         self._slots = tuple(Slot(n, options.kind, f"ray {n}") for n in range(options.slots))
         self._bridge = Bridge(options.address, f"determined-{cluster_id}", folder)
         self._reservations = Reservations(self._bridge)
         self._keepers = Keepers(self._bridge, cluster_id, options.idle_s)
-        self._kept: dict[str, tuple[Keeper, Reservation]] = {}
+        self._kept: dict[str, tuple[dict[int, Keeper], Reservation]] = {}
         self._recovery: asyncio.Task[None] | None = None
         self._runs: dict[str, RayRun] = {}
         self._unplaced: dict[str, float] = {}
@@ -126,7 +129,10 @@ class RayLauncher:
         """Find what an earlier master has left on the cluster, before anything is added."""
         found = await self._bridge.insist(list[Kept], "kept")
         keepers = self._keepers.take_over(found)
-        self._kept = {run.allocation_id: (keepers[kept.keeper], run.reservation) for kept in found for run in kept.runs}
+        for kept in found:
+            for run in kept.runs:
+                seat = next(n for n, seat in enumerate(run.reservation.seats) if seat.node_id == kept.node_id)
+                self._kept.setdefault(run.allocation_id, ({}, run.reservation))[0][seat] = keepers[kept.keeper]
         await self._reservations.settle({reservation.name for _, reservation in self._kept.values()})
 
     async def _recovered(self) -> None:
@@ -185,10 +191,12 @@ class RayLauncher:
         """End runs that the master has done with: it died between their end and their dismissal."""
         await self._recovered()
         for name in [name for name in self._kept if name not in live]:
-            keeper, reservation = self._kept.pop(name)
-            await self._bridge.insist(type(None), "finish", keeper.name, name)
+            keepers, reservation = self._kept.pop(name)
+            for keeper in keepers.values():
+                await self._bridge.insist(type(None), "finish", keeper.name, name)
+                self._keepers.leave(keeper)
             self._reservations.drop(reservation)
-            self._keepers.leave(keeper)
+        await asyncio.to_thread(forget_others, self._folder, live)
 
     def is_crowded(self) -> bool:
         """Whether the run that was started first of those that have not begun has waited for a while."""
@@ -199,6 +207,18 @@ class RayLauncher:
     def _is_placed(self, allocation_id: str) -> bool:
         run = self._runs.get(allocation_id)
         return run is None or run.is_over or run.reservation is not None
+
+    async def members(self, allocation_id: str) -> Sequence[Member]:
+        """The nodes that a run is on.
+
+        Raises:
+            Unavailable: nobody can tell now.
+        """
+        run = self._runs.get(allocation_id)
+        if run is None or run.reservation is None:
+            raise Unavailable(f"run {allocation_id} was not taken up yet; try again")
+        is_alone = len(run.reservation.seats) == 1
+        return members_of(run.reservation, [] if is_alone else await self._bridge.ask(list[Node], "nodes"))
 
     async def machines(self) -> Sequence[Machine]:
         """The nodes that are alive; none while the cluster cannot be reached."""
@@ -223,16 +243,17 @@ class RayLauncher:
             name
             for name, run in self._runs.items()
             if not run.is_over and run.reservation is not None
-            for seat, bundle in zip(run.reservation.seats, run.reservation.place.bundles, strict=True)
+            for seat, share in zip(run.reservation.seats, shares_of(run.reservation.place), strict=True)
             if seat.node_id == node_id
-            for _ in range(bundle.cpus + bundle.gpus)
+            for _ in range(share)
         ]
         return dict(zip(range(count), held, strict=False))
 
     def _add(self, allocation_id: str, lines_known: int) -> RayRun:
         assert self._listener is not None, "the launcher is not open"
+        counts = counts_file(self._folder, allocation_id)
         run = self._runs[allocation_id] = RayRun(
-            allocation_id, self._bridge, self._reservations, self._keepers, self._listener, lines_known
+            allocation_id, self._bridge, self._reservations, self._keepers, self._listener, counts, lines_known
         )
         self._unplaced[allocation_id] = time.monotonic()
         return run
@@ -247,7 +268,7 @@ class RayLauncher:
         """Have a run wait for its turn, start, and end."""
         async with self._turn:
             await self._recovered()
-            waiting = self._reservations.ask(self._place(len(spec.slot_ids)))
+            waiting = self._reservations.ask(await self._place(len(spec.slot_ids)))
         try:
             order = await self._order(spec)
         except OSError as error:
@@ -257,12 +278,13 @@ class RayLauncher:
             return
         await run.live(waiting, order)
 
-    def _place(self, slots: int) -> Place:
-        """Which bundles: all of a run's slots are on one node."""
-        return Place((Bundle(gpus=slots) if self._options.kind is SlotKind.CUDA else Bundle(cpus=slots),))
+    async def _place(self, slots: int) -> Place:
+        """Which bundles; whoever wants several slots may need several nodes for them."""
+        nodes = await self._bridge.insist(list[Node], "nodes") if slots > 1 else []
+        return place_for(slots, self._options.kind, nodes)
 
-    async def _order(self, spec: RunSpec) -> Callable[[Reservation], Order]:
-        """The order for a run, but for its place."""
+    async def _order(self, spec: RunSpec) -> Orders:
+        """The orders for a run, but for its place."""
         context = None
         if spec.context is not None:
             url, headers = self._locate(spec)
@@ -270,17 +292,23 @@ class RayLauncher:
             context = ContextPlace(url, headers, await self._digest(spec.context), spec.context.name, server_name)
         certificate = spec.env.get(CERTIFICATE_VARIABLE)
         text = None if certificate is None else await asyncio.to_thread(Path(certificate).read_text)
-        return lambda reservation: Order(
-            allocation_id=spec.allocation_id,
-            argv=spec.argv,
-            env=spec.env,
-            info_files=spec.info_files,
-            python=sys.executable,
-            reservation=reservation,
-            context=context,
-            certificate=text,
-            warm=spec.warm,
-        )
+
+        def order(reservation: Reservation, seat: int) -> Order:
+            env, info_files = told(spec.env, spec.info_files, seat, shares_of(reservation.place))
+            return Order(
+                allocation_id=spec.allocation_id,
+                argv=spec.argv,
+                env=env,
+                info_files=info_files,
+                python=sys.executable,
+                reservation=reservation,
+                context=context,
+                certificate=text,
+                warm=spec.warm,
+                seat=seat,
+            )
+
+        return order
 
     async def _digest(self, path: Path) -> str:
         """Archives never change, so each is read once."""

@@ -1,24 +1,25 @@
-"""One run on the cluster as the master sees it: from its keeper's news to the listener's calls, in order, each once."""
+"""One run on the cluster as the master sees it, on one node or on several: a start, one count of lines, and an end."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 
-from determined.errors import Unavailable
 from determined.launchers.local import KILLED
-from determined.launchers.on_ray.bridge import RETRY_S, Bridge, Lost
+from determined.launchers.on_ray.bridge import Bridge
 from determined.launchers.on_ray.keepers import Keeper, Keepers
+from determined.launchers.on_ray.numbering import Numbering
+from determined.launchers.on_ray.part import Part
+from determined.launchers.on_ray.parts import Ends
 from determined.launchers.on_ray.reservations import Reservations
-from determined.launchers.on_ray.wire import News, Order, Reservation
-from determined.launchers.protocol import LauncherListener, RunExit
+from determined.launchers.on_ray.wire import Order, Reservation
+from determined.launchers.protocol import LauncherListener, LogLine, RunExit
 from determined.launchers.telling import tell
 
-KILL_PATIENCE_S = 20.0
-"""After which a keeper that does not answer when it is to kill a run is killed itself, and all of its runs with it."""
-_log = logging.getLogger(__name__)
+Orders = Callable[[Reservation, int], Order]
+"""The order for the keeper of one seat of a reservation."""
 
 
 class RayRun:
@@ -37,8 +38,15 @@ class RayRun:
         reservations: Reservations,
         keepers: Keepers,
         listener: LauncherListener,
+        counts: Path,
         lines_known: int = 0,
     ) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            counts: file for the count of lines of a run on several nodes.
+            lines_known: how many lines of it the listener has.
+        """
         self.allocation_id = allocation_id
         self.is_over = False
         self.kill_wanted = False
@@ -47,32 +55,34 @@ class RayRun:
         self._reservations = reservations
         self._keepers = keepers
         self._listener = listener
-        self._keeper: Keeper | None = None
-        self._next = lines_known
-        self._told_running = False
+        self._counts = counts
+        self._lines_known = lines_known
+        self._numbering: Numbering | None = None
+        self._handing_over = asyncio.Lock()
+        self._parts: list[Part] = []
+        self._running = 0
         self._waiting: asyncio.Future[Reservation] | None = None
         self._dismissed = asyncio.Event()
-        self._killing: asyncio.Task[None] | None = None
 
     def kill(self) -> None:
-        """Have it killed, as soon as the cluster can be reached; at once if it waits for a place."""
+        """Have it killed on all its nodes, as soon as the cluster can be reached; at once if it waits for a place."""
         self.kill_wanted = True
         if self._waiting is not None:
             self._waiting.cancel()
-        if self._keeper is not None and (self._killing is None or self._killing.done()):
-            self._killing = asyncio.create_task(self._kill(self._keeper))
+        for part in self._parts:
+            part.kill()
 
     def close(self) -> None:
         """Stop to kill; the run goes on."""
-        if self._killing is not None:
-            self._killing.cancel()
+        for part in self._parts:
+            part.close()
 
-    async def live(self, waiting: asyncio.Future[Reservation], order_for: Callable[[Reservation], Order]) -> None:
+    async def live(self, waiting: asyncio.Future[Reservation], order_for: Orders) -> None:
         """Wait for a place, start there, and report everything until the run has ended.
 
         Args:
             waiting: its place in the queue for a reservation.
-            order_for: the order for its keeper.
+            order_for: the orders for its keepers.
         """
         self._waiting = waiting
         if self.kill_wanted:
@@ -83,15 +93,17 @@ class RayRun:
             self._reservations.leave(waiting)
             await self.end_without_start(RunExit(KILLED, time.time(), "killed before it had a process."))
             return
-        self.reservation = waiting.result()
-        keeper = self._keepers.enter(self.reservation.seats[0].node_id)
-        order = order_for(self.reservation)
-        await self._follow(keeper, lambda: self._begin(keeper, order))
+        reservation = waiting.result()
+        keepers = {number: self._keepers.enter(seat.node_id) for number, seat in enumerate(reservation.seats)}
+        await self._follow(keepers, reservation, order_for)
 
-    async def go_on(self, keeper: Keeper, reservation: Reservation) -> None:
-        """Report everything of a run that an earlier master has started, until it has ended."""
-        self.reservation = reservation
-        await self._follow(keeper, lambda: self._news(keeper))
+    async def go_on(self, keepers: Mapping[int, Keeper], reservation: Reservation) -> None:
+        """Report everything of a run that an earlier master has started, until it has ended.
+
+        Args:
+            keepers: of its seats; one that is missing is dead, or never got its order.
+        """
+        await self._follow(keepers, reservation, None)
 
     async def end_without_start(self, end: RunExit) -> None:
         """Report the end of a run of which no keeper has heard."""
@@ -102,87 +114,71 @@ class RayRun:
         """Wait until nothing of an ended run is left on the cluster."""
         await self._dismissed.wait()
 
-    async def _follow(self, keeper: Keeper, ask: Callable[[], Awaitable[News | None]]) -> None:
-        assert self.reservation is not None
-        self._keeper = keeper
-        if self.kill_wanted:
-            self.kill()
-        try:
-            end = await self._until_over(keeper, ask)
-        except Lost as error:
-            end = await self._conclude(keeper, str(error))
-            self._reservations.drop(self.reservation)
+    async def _follow(self, keepers: Mapping[int, Keeper], reservation: Reservation, order_for: Orders | None) -> None:
+        self.reservation = reservation
+        size = len(reservation.seats)
+        await self._make_parts(keepers, size)
+        ends = Ends(size)
+        for number in set(range(size)) - set(keepers):
+            ends.add(number, RunExit(None, time.time(), "nothing is left of it on one of its nodes"))
+        if self.kill_wanted or len(keepers) < size:
+            self._kill_parts()
+        orders = {number: None if order_for is None else order_for(reservation, number) for number in keepers}
+        await asyncio.gather(*(self._follow_part(part, ends, orders[part.number]) for part in self._parts))
+        if ends.has_lost:
+            self._reservations.drop(reservation)
         else:
-            self._reservations.give_back(self.reservation)
-        await self._report(end)
-        self.close()
-        await self._finish(keeper)
-        self._keepers.leave(keeper)
+            self._reservations.give_back(reservation)
+        await self._report(ends.whole(self.kill_wanted))
+        await asyncio.gather(*(part.finish() for part in self._parts))
+        if self._numbering is not None:
+            await asyncio.to_thread(self._numbering.forget)
         self._dismissed.set()
 
-    async def _until_over(self, keeper: Keeper, ask: Callable[[], Awaitable[News | None]]) -> RunExit:
-        while True:
-            try:
-                news = await ask()
-                if news is None:
-                    raise Lost(f"keeper {keeper.name} does not know the run")
-                ask = lambda: self._news(keeper)  # noqa: E731
-                if (end := await self._pass_on(news)) is not None:
-                    return end
-            except Unavailable as error:
-                _log.warning("run %s: %s; asking again", self.allocation_id, error)
-                await asyncio.sleep(RETRY_S)
+    async def _make_parts(self, keepers: Mapping[int, Keeper], size: int) -> None:
+        first: tuple[int, ...] = (self._lines_known,)
+        if size > 1:
+            self._numbering = await asyncio.to_thread(Numbering, self._counts, size, self._lines_known)
+            first = self._numbering.counts
+        self._parts = [
+            Part(self.allocation_id, number, keeper, self._bridge, self._keepers, self, first[number])
+            for number, keeper in keepers.items()
+        ]
 
-    async def _begin(self, keeper: Keeper, order: Order) -> News | None:
-        await self._keepers.ready(keeper)
-        return await self._bridge.ask(News, "begin", keeper.name, order)
+    async def _follow_part(self, part: Part, ends: Ends, order: Order | None) -> None:
+        if ends.add(part.number, await part.follow(order)):
+            self._kill_parts()
 
-    async def _news(self, keeper: Keeper) -> News | None:
-        arguments = (keeper.name, self.allocation_id, self._next, self._told_running)
-        return await self._bridge.ask(News | None, "news", *arguments)  # type: ignore[arg-type]
+    def _kill_parts(self) -> None:
+        for part in self._parts:
+            part.kill()
 
-    async def _pass_on(self, news: News) -> RunExit | None:
-        if news.running and not self._told_running:
-            self._told_running = True
+    # What its parts say
+
+    async def on_part_running(self) -> None:
+        """The run has its process when all parts have theirs."""
+        self._running += 1
+        if self._running == len(self._parts):
             await self._tell(lambda: self._listener.on_running(self.allocation_id))
-        if lines := news.lines[self._next - news.first :]:
-            await self._tell(lambda: self._listener.on_logs(self.allocation_id, self._next, lines))
-            self._next += len(lines)
-        return news.end
 
-    async def _conclude(self, keeper: Keeper, reason: str) -> RunExit:
-        """The end of a run whose keeper is dead, once nothing of it is left."""
-        self._keepers.lose(keeper)
-        await self._keepers.swept(keeper)
-        if self.kill_wanted:
-            return RunExit(KILLED, time.time(), "killed together with its Ray actor.")
-        return RunExit(None, time.time(), f"its Ray actor or node was lost: {reason}")
+    async def on_part_lines(self, number: int, first: int, lines: Sequence[LogLine]) -> None:
+        """Lines of a part get the next numbers of the run."""
+        numbering = self._numbering
+        if numbering is None:
+            await self._tell(lambda: self._listener.on_logs(self.allocation_id, first, lines))
+            return
 
-    async def _kill(self, keeper: Keeper) -> None:
-        """By its keeper, which sees to it that it works; one that does not answer is killed, and its runs with it."""
-        while not self.is_over:
-            try:
-                asking = asyncio.ensure_future(self._bridge.ask(bool, "kill", keeper.name, self.allocation_id))
-                await asyncio.wait({asking}, timeout=KILL_PATIENCE_S)
-                if not asking.done():
-                    asking.cancel()
-                    _log.warning("keeper %s does not answer, so it is ended with all of its runs", keeper.name)
-                    await self._bridge.do("destroy", keeper.name)
-                elif asking.result():
-                    return
-            except Lost:
-                return
-            except Unavailable:
-                pass
-            # It may not have heard of the run yet.
-            await asyncio.sleep(RETRY_S)
+        async def hand_over() -> None:
+            begin = await asyncio.to_thread(numbering.next, number, len(lines))
+            await self._listener.on_logs(self.allocation_id, begin, lines)
+
+        async with self._handing_over:
+            await self._tell(hand_over)
+            numbering.took(number, len(lines))
 
     async def _report(self, end: RunExit) -> None:
         self.is_over = True
         await self._tell(lambda: self._listener.on_exit(self.allocation_id, end))
-
-    async def _finish(self, keeper: Keeper) -> None:
-        await self._bridge.insist(type(None), "finish", keeper.name, self.allocation_id)
 
     async def _tell(self, call: Callable[[], Awaitable[None]]) -> None:
         await tell(self.allocation_id, call)

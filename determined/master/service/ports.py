@@ -12,6 +12,7 @@ from determined.domain.facts import Verb
 from determined.domain.ids import ExperimentId, RunId, TrialId
 from determined.domain.operations import Operation
 from determined.domain.records import Experiment, LogRecord, Trial, User
+from determined.launchers.protocol import Member
 from determined.storage.protocol import LogFilter
 
 if TYPE_CHECKING:
@@ -27,6 +28,18 @@ class RunKey:
     trial_id: TrialId
     run_id: RunId
     allocation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """The members of a run.
+
+    Attributes:
+        number: which of them is told this.
+    """
+
+    members: Sequence[Member]
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +197,16 @@ class Service(Protocol):
     async def machines(self) -> Sequence[MachineView]:
         """Machines that are there now, and who holds their slots."""
 
-    def run_slots(self, run: RunKey) -> int:
-        """How many slots the run holds (for rendezvous)."""
+    async def meet(self, run: RunKey, name: str) -> Meeting:
+        """Wait at the start line until all members of the run are there.
+
+        Args:
+            name: of the member that calls, its ``DET_RESOURCES_ID``.
+        Raises:
+            InvalidInput: the run has no such member.
+            StaleRun: the run is over.
+            Unavailable: nobody can tell yet where the members are.
+        """
 
     def experiment_wire_state(self, experiment: Experiment) -> str:
         """The state with its sub-state: QUEUED, STARTING or RUNNING instead of ACTIVE; no prefix."""

@@ -26,10 +26,12 @@ from determined.master.service.dispatch import Dispatcher
 from determined.master.service.hub import Hub
 from determined.master.service.lane import Lane
 from determined.master.service.loading import load_lane
+from determined.master.service.meetings import Meetings
 from determined.master.service.ports import (
     AllocationView,
     EventsAnswer,
     MachineView,
+    Meeting,
     NextOperation,
     RunKey,
     SlotView,
@@ -81,6 +83,7 @@ class MasterService:
         is_crowded = launcher.is_crowded if isinstance(launcher, ClusterLauncher) else lambda: False
         self.waits = Waits(self.commits, store, self.hub, self.pool, is_crowded)
         self.reports = Reports(self.commits, clock)
+        self.meetings = Meetings(self.commits, self.hub, launcher)
         self.views = Views(self.commits, store, self.hub, self.pool)
         self.admin = Admin(self.commits, store, launcher, identity.cluster_id)
         self.feed = Feed(self.commits, store)
@@ -323,6 +326,10 @@ class MasterService:
 
     # Allocations
 
+    async def meet(self, run: RunKey, name: str) -> Meeting:
+        """A member of the run is at the start line; returns when all are."""
+        return await self.meetings.meet(run, name)
+
     async def run_seen(self, run: RunKey) -> None:
         """The run has passed the start line."""
         await self.reports.seen(run)
@@ -385,12 +392,6 @@ class MasterService:
             for run in lane.runs.values():
                 holders.update(dict.fromkeys(run.slot_ids, run.allocation_id))
         return [_slot_view(slot, holders) for slot in self.launcher.slots()]
-
-    def run_slots(self, run: RunKey) -> int:
-        """How many slots the run holds."""
-        lane = self.commits.lanes.get(run.experiment_id)
-        record = None if lane is None else lane.runs.get(run.trial_id)
-        return 0 if record is None else len(record.slot_ids)
 
     def experiment_wire_state(self, experiment: Experiment) -> str:
         """The state with what its most advanced run does in place of ACTIVE."""

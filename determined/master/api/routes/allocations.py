@@ -49,11 +49,15 @@ async def announce_preemption(call: Call) -> Handled:
     answer=Rendezvous,
 )
 async def rendezvous(call: Call) -> Handled:
-    """Meet the other members of the run; there is one, which has passed the start line with this."""
+    """Meet the other members of the run: held until all of them are here. A run on one node has a single one."""
     run = await run_in_path(call)
+    async with call.connected():
+        met = await call.service.meet(run, call.path("resources_id"))
+    # Durable before anybody is answered: a member that has to ask again finds the others gone on.
     await call.service.run_seen(run)
-    slots = call.service.run_slots(run)
-    return Rendezvous(rendezvous_info=RendezvousInfo(addresses=["127.0.0.1"], rank=0, slots=[slots]))
+    addresses = [member.address for member in met.members]
+    slots = [member.slots for member in met.members]
+    return Rendezvous(rendezvous_info=RendezvousInfo(addresses=addresses, rank=met.number, slots=slots))
 
 
 @routes.add("POST", "/v1/allocations/{allocation_id}/ready", access=Access.RUN)
@@ -64,5 +68,5 @@ async def ready(call: Call) -> Handled:
 
 @routes.add("POST", "/v1/allocations/{allocation_id}/waiting", access=Access.RUN)
 async def waiting(call: Call) -> Handled:
-    """Say that the run waits for its other members; there are none, so nothing changes."""
+    """Say that the run waits for its other members; they meet at the rendezvous, so nothing changes."""
     await run_in_path(call)
