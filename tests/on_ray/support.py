@@ -68,11 +68,12 @@ class RayCluster:
         """Of the head."""
         return str(self._cluster.address)
 
-    def add(self, name: str, cpus: int) -> None:
-        """Start a node."""
+    def add(self, name: str, cpus: int, gpus: int = 0) -> None:
+        """Start a node; GPUs need not exist."""
         temporary = self._home / name
         temporary.mkdir(exist_ok=True)
         options: dict[str, Any] = {"num_cpus": cpus, "object_store_memory": MEMORY_BYTES, "include_dashboard": False}
+        options["num_gpus"] = gpus
         if name == "head" and self._port is not None:
             options["gcs_server_port"] = self._port
         # How soon the head notices that a node is dead.
@@ -111,15 +112,16 @@ class RayCluster:
         assert not left
         assert self.reservations() == []
 
-    def reservations(self) -> list[str]:
-        """Names of what masters have asked of Ray."""
+    def reservations(self, *states: str) -> list[str]:
+        """Names of what masters have asked of Ray, sorted; without states all that have not been given back."""
         state = GlobalState()
         state._initialize_global_state(GcsClientOptions.create(self.address, None, True, False))
         try:
             table = state.placement_group_table()
         finally:
             state.disconnect()
-        return [group["name"] for group in table.values() if group["state"] != "REMOVED"]
+        found = [(group["name"], group["state"]) for group in table.values()]
+        return sorted(name for name, state in found if (state in states if states else state != "REMOVED"))
 
     def templates(self) -> list[psutil.Process]:
         """Processes that runs are forked from, with modules loaded or without."""

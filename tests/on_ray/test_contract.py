@@ -13,8 +13,8 @@ import pytest
 from determined.errors import Unavailable
 from determined.launchers.on_ray import launcher as launcher_module
 from determined.launchers.on_ray.launcher import RayLauncher, RayOptions
-from determined.launchers.protocol import ClusterLauncher, Launcher
-from determined.testing.launcher_contract import Gate, LauncherContract, make_context, make_spec
+from determined.launchers.protocol import ClusterLauncher, Launcher, SlotKind
+from determined.testing.launcher_contract import Gate, LauncherContract, RecordingListener, make_context, make_spec
 from tests.on_ray.support import ArchiveServer, RayCluster
 
 
@@ -128,3 +128,56 @@ class TestRayLauncher(LauncherContract):
                     assert (await listener.exit_of(name)).code == 0
 
         asyncio.run(scenario())
+
+    def test_a_run_that_ends_leaves_its_place_to_the_one_that_waits(self, tmp_path: Path) -> None:
+        """Ray, which is asked for a third place meanwhile, would take a second or two to notice."""
+
+        async def scenario() -> None:
+            gate = Gate(tmp_path / "gate")
+            async with self.opened(tmp_path / "data") as (launcher, listener):
+                for number, name in enumerate(("1.a.1", "1.b.1")):
+                    spec = make_spec(name, "sh", "-c", gate.wait)
+                    await launcher.start(dataclasses.replace(spec, slot_ids=(number,)))
+                await listener.until(lambda: len(listener.seen_running) == 2, "as many runs as there are CPUs")
+                places = await asyncio.to_thread(self.cluster.reservations, "CREATED")
+                spec = make_spec("1.c.1", "sh", "-c", f"echo up; {gate.wait}")
+                await launcher.start(dataclasses.replace(spec, slot_ids=(2,)))
+                gate.open()
+                await listener.line_of("1.c.1", "up")
+                assert set(await asyncio.to_thread(self.cluster.reservations, "CREATED")) <= set(places)
+                gate.open()
+                gate.open()
+                for name in ("1.a.1", "1.b.1", "1.c.1"):
+                    assert (await listener.exit_of(name)).code == 0
+
+        asyncio.run(scenario())
+
+    def test_a_run_sees_the_gpus_that_ray_chose_and_no_others(self, tmp_path: Path) -> None:
+        """Also when it has the place of one that has ended."""
+        self.cluster.add("gpus", 0, 3)
+
+        async def scenario() -> None:
+            gate = Gate(tmp_path / "gate")
+            options = RayOptions(self.cluster.address, SlotKind.CUDA, slots=4, idle_s=5.0)
+            launcher, listener = (
+                RayLauncher(options, "gpus", tmp_path / "ray", self.archives.locate),
+                RecordingListener(),
+            )
+            await launcher.open(listener)
+            text = f'echo "sees $CUDA_VISIBLE_DEVICES"; {gate.wait}'
+            sizes = {"1.a.1": (0, 1), "1.b.1": (2,), "1.c.1": (3,)}
+            for name, slots in sizes.items():
+                await launcher.start(dataclasses.replace(make_spec(name, "sh", "-c", text), slot_ids=slots))
+            two, one = [await listener.line_of(name, "sees ") for name in ("1.a.1", "1.b.1")]
+            assert sorted([*two.split(","), one]) == ["0", "1", "2"]
+            gate.open()
+            gate.open()
+            seen = await listener.line_of("1.c.1", "sees ")
+            assert seen in {"0", "1", "2"}
+            gate.open()
+            for name in sizes:
+                assert (await listener.exit_of(name)).code == 0
+            await launcher.close()
+
+        asyncio.run(scenario())
+        self.cluster.remove("gpus")
