@@ -18,9 +18,11 @@ export function startKeys(): void {
     if (typing || document.querySelector("dialog[open]")) return;
     const sequence = prefix && event.timeStamp - prefixAt < 1200 ? `${prefix} ${event.key}` : event.key;
     prefix = "";
-    for (const layer of [...layers].reverse()) {
-      const act = layer.keys[sequence] ?? layer.keys[event.key];
-      if (!act) continue;
+    const newest = [...layers].reverse();
+    // Two keys of the page come before one of a part of it.
+    const layer = newest.find((l) => l.keys[sequence]) ?? newest.find((l) => l.keys[event.key]);
+    const act = layer && (layer.keys[sequence] ?? layer.keys[event.key]);
+    if (act) {
       event.preventDefault();
       return act(event);
     }

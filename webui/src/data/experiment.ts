@@ -23,12 +23,15 @@ export class ExperimentData implements Subscriber {
   readonly decisions: Signal<Decision[]> = signal([]);
   /** Units per minute over the last minute; null until known. */
   readonly rate: Signal<number | null> = signal(null);
+  /** Grows with every socket after the first: what was fetched before may be old. */
+  readonly opens = signal(0);
   readonly onPoints = new Set<(points: Point[]) => void>();
 
   private curvesWanted = false;
   private described: Promise<Experiment> | null = null;
   private loading = false;
   private again = false;
+  private hasOpened = false;
   private seq = -1;
   private readonly waiting: Message[] = [];
   private readonly pace: [at: number, units: number][] = [];
@@ -83,6 +86,14 @@ export class ExperimentData implements Subscriber {
 
   /** A socket was opened: fetch anew what has changed since the snapshots. */
   opened(): void {
+    if (this.hasOpened) {
+      // What happened while there was none is in no message, and the first message may say its number before we ask.
+      this.opens.value++;
+      if (this.loading) this.again = true;
+      else void this.load();
+      return;
+    }
+    this.hasOpened = true;
     if (this.loading) return;
     if (this.seq < 0) void this.load();
     else

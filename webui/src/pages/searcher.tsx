@@ -105,7 +105,7 @@ function useDecisions(data: ExperimentData, event: number | null, trial: number 
       gone = true;
       clearTimeout(timer);
     };
-  }, [data, event, trial, attempt]);
+  }, [data, event, trial, attempt, data.opens.value]);
   const news = data.decisions.value;
   const live = useMemo(() => {
     if (event !== null || list.state !== "ready") return list;
