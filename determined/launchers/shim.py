@@ -1,7 +1,7 @@
 """The shim: one small process beside each run. It keeps the run's output and exit code when no master lives.
 
 It is forked by `determined.launchers.fork_server` and uses the standard library only. It ends when every process of the
-run has ended. While it lives, or any process that inherited its lock, the run counts as alive.
+run has ended. While it, or any process that inherited its lock, holds that, the run counts as alive.
 """
 
 from __future__ import annotations

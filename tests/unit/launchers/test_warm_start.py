@@ -8,6 +8,7 @@ import dataclasses
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -379,14 +380,17 @@ async def waiting(launcher: LocalLauncher) -> list[psutil.Process]:
     (template,) = launcher._warm_forkers.pids
 
     def both() -> list[psutil.Process]:
-        while True:
+        # In a thread, which nobody can cancel.
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
             for shim in psutil.Process(template).children():
                 with contextlib.suppress(psutil.Error):
                     if shim.name() == "det-waiting" and (child := shim.children()):
                         return [shim, *child]
             os.sched_yield()
+        raise AssertionError("no shim and child wait for a run")
 
-    return await asyncio.wait_for(asyncio.to_thread(both), 60)
+    return await asyncio.to_thread(both)
 
 
 @pytest.mark.parametrize("ports", [("C10D_PORT",), ("DTRAIN_SSH_PORT", "INTER_TRAIN_PROCESS_COMM_PORT_1")])
