@@ -12,6 +12,7 @@ import pytest
 
 from determined.errors import Unavailable
 from determined.launchers.on_ray import launcher as launcher_module
+from determined.launchers.on_ray.bridge import DRIVER
 from determined.launchers.on_ray.launcher import RayLauncher, RayOptions
 from determined.launchers.protocol import ClusterLauncher, Launcher, SlotKind
 from determined.testing.launcher_contract import Gate, LauncherContract, RecordingListener, make_context, make_spec
@@ -151,6 +152,27 @@ class TestRayLauncher(LauncherContract):
                     assert (await listener.exit_of(name)).code == 0
 
         asyncio.run(scenario())
+
+    def test_what_was_set_aside_is_given_back_though_a_node_does_not_answer_and_dies(self, tmp_path: Path) -> None:
+        """The driver outlives its master for that: nobody else knows of the reservations."""
+
+        earlier = set(self.cluster.keepers()), set(psutil.Process().children()), set(self.cluster.reservations())
+
+        async def scenario() -> tuple[psutil.Process, psutil.Process, set[str]]:
+            async with self.opened(tmp_path / "data") as (launcher, listener):
+                await launcher.start(make_spec("1.a.1", "true"))
+                await listener.exit_of("1.a.1")
+                [keeper] = set(self.cluster.keepers()) - earlier[0]
+                [driver] = [p for p in set(psutil.Process().children()) - earlier[1] if DRIVER in p.cmdline()]
+                keeper.suspend()
+                return keeper, driver, set(self.cluster.reservations()) - earlier[2]
+
+        keeper, driver, reserved = asyncio.run(scenario())
+        assert len(reserved) == 1
+        assert driver.is_running()
+        keeper.kill()
+        assert psutil.wait_procs([driver], timeout=60)[1] == []
+        assert reserved.isdisjoint(self.cluster.reservations())
 
     def test_a_run_sees_the_gpus_that_ray_chose_and_no_others(self, tmp_path: Path) -> None:
         """Also when it has the place of one that has ended."""

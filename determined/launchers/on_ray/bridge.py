@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,11 +22,11 @@ from determined.launchers.on_ray.wire import HEADER_BYTES, Reply, Request, frame
 MAX_BACKOFF_S = 10.0
 """Between attempts to reach a cluster."""
 LEAVE_S = 2.0
-"""For a driver to end after its master has left it."""
+"""A master that leaves waits so long for its driver, which then ends on its own."""
 RETRY_S = 0.5
 """After which it is asked again what could not be answered."""
 LOG = "driver.log"
-_DRIVER = "determined.launchers.on_ray.driver"
+DRIVER = "determined.launchers.on_ray.driver"
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -129,7 +130,7 @@ class Bridge:
         mine.setblocking(False)
         process = await asyncio.to_thread(self._launch, theirs)
         reader, writer = await asyncio.open_connection(sock=mine)
-        served = False
+        served = is_closing = False
         try:
             first = await _read(reader)
             if first.problem is not None:
@@ -142,19 +143,28 @@ class Bridge:
                 self._settle(await _read(reader))
         except (asyncio.IncompleteReadError, ConnectionError):
             return f"its driver process ended ({self._last_words()})", served
+        except asyncio.CancelledError:
+            is_closing = True
+            raise
         finally:
             self._connected.clear()
             for reply in self._waiting.values():
                 if not reply.done():
                     reply.set_exception(Unavailable("the connection to the Ray cluster was lost"))
-            # It gives back what no run has, and ends; that takes a moment, or for ever if there is no cluster.
+            # It gives back what no run has, and ends. Nothing ends one that waits for a cluster that is not there.
             writer.close()
-            await asyncio.shield(asyncio.to_thread(_end, process))
+            if not served:
+                process.kill()
+            if not await asyncio.shield(asyncio.to_thread(_wait, process)):
+                if not is_closing:
+                    # Its successor must not ask for what it is giving back.
+                    process.kill()
+                threading.Thread(target=process.wait, name="driver", daemon=True).start()
 
     def _launch(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
         with theirs, files.action("ray.driver"), (self._folder / LOG).open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", _DRIVER, self._address, self._namespace, str(theirs.fileno())],
+                [sys.executable, "-m", DRIVER, self._address, self._namespace, str(theirs.fileno())],
                 env={name: value for name, value in os.environ.items() if not name.startswith("DET_")},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -181,12 +191,12 @@ class Bridge:
         return "it said nothing"
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _wait(process: subprocess.Popen[bytes]) -> bool:
     try:
         process.wait(LEAVE_S)
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        return False
+    return True
 
 
 async def _read(reader: asyncio.StreamReader) -> Reply:

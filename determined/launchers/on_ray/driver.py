@@ -14,7 +14,6 @@ import sys
 import uuid
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, NoReturn, cast
 
 import msgspec
@@ -56,7 +55,10 @@ _WAIT_S = 3600
 """How long one question to the head lasts whether a placement group is there; then it is asked again."""
 _MAX_WAITS = 4096
 """Reservations that can be waited for; each needs a thread, for Ray has no other way."""
-_LEAVE_S = 10.0
+LEAVE_S = 60.0
+"""For giving back what no run has when the master is gone; nodes that do not answer are waited for so long."""
+_RETRY_S = 0.5
+"""After which a node that could not be reached is asked again."""
 _Hello = tuple[str, tuple[KeptRun, ...]]
 _ON_RAY = "determined-search"
 """Begins the names of placement groups."""
@@ -153,11 +155,23 @@ class Driver:
 
     async def leave(self) -> None:
         """The master is gone: give back what no run has. Runs go on, and keep what they have for the next master."""
-        actors = [await self._do(partial(ray.get_actor, name)) for name in await self._do(ray.util.list_named_actors)]
-        kept = await asyncio.gather(*(actor.hello.remote(None) for actor in actors))
-        used = {run.reservation.name for said in kept for run in msgspec.msgpack.decode(said, type=_Hello)[1]}
-        for name in self._seen - used:
+        names = await self._do(ray.util.list_named_actors)
+        used = await asyncio.gather(*(self._used_by(name) for name in names))
+        for name in self._seen.difference(*used):
             await self.unreserve(name)
+
+    async def _used_by(self, name: str) -> set[str]:
+        """Reservations of a keeper's runs; a keeper that dies or has been dismissed meanwhile has none."""
+        while True:
+            try:
+                actor = await self._do(lambda: ray.get_actor(name))
+                said = await actor.hello.remote(None)
+                break
+            except (*_LOST, ValueError):
+                return set()
+            except exceptions.ActorUnavailableError:
+                await asyncio.sleep(_RETRY_S)
+        return {run.reservation.name for run in msgspec.msgpack.decode(said, type=_Hello)[1]}
 
     async def begin(self, name: str, order: Order) -> msgspec.Raw:
         """Have a keeper start a run, unless it has, and wait for the first news of it."""
@@ -296,7 +310,7 @@ async def serve(channel: socket.socket, namespace: str) -> None:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
     with contextlib.suppress(Exception):
-        await asyncio.wait_for(driver.leave(), _LEAVE_S)
+        await asyncio.wait_for(driver.leave(), LEAVE_S)
 
 
 async def _until_closed(channel: socket.socket, namespace: str) -> NoReturn:
