@@ -12,7 +12,7 @@ from determined.domain.operations import Operation
 from determined.domain.search_method import SearcherState, SearchMethod
 from determined.domain.space import SpaceLike, as_space
 from determined.methods.draws import Draws
-from determined.methods.halving import Answer, Bracket, Plan
+from determined.methods.halving import Answer, Bracket, Member, Phase, Plan
 from determined.methods.halving_stopping import make_bracket
 
 
@@ -30,7 +30,8 @@ class BracketSearch(SearchMethod):
         self.space = as_space(space)
         self.draws = Draws(seed)
         self.brackets = [self._bracket(plan) for plan in plans]
-        self.homes: dict[uuid.UUID, Bracket] = {}
+        self.members: dict[uuid.UUID, Member] = {}
+        """Trials whose end has not been heard of."""
 
     def _bracket(self, plan: Plan) -> Bracket:
         prefix = "" if plan.number is None else f"bracket {plan.number} "
@@ -67,26 +68,32 @@ class BracketSearch(SearchMethod):
         Raises:
             InvalidInput: the metric is no number.
         """
-        bracket = self.homes.get(request_id)
-        return [] if bracket is None else self._fill(bracket, bracket.completed(request_id, metric))
+        member = self.members.get(request_id)
+        if member is None:
+            return []
+        bracket = self.brackets[member.bracket]
+        return self._fill(bracket, bracket.completed(member, metric))
 
     def on_trial_exited_early(
         self, state: SearcherState, request_id: uuid.UUID, exited_reason: ExitedReason
     ) -> list[Operation]:
         """The same: the trial counts as the worst, or, with invalid hyperparameters, not at all."""
-        bracket = self.homes.get(request_id)
-        if bracket is None:
+        member = self.members.get(request_id)
+        if member is None:
             return []
+        bracket = self.brackets[member.bracket]
         first = len(bracket.members)
-        answer = bracket.exited(request_id, exited_reason)
-        for member in bracket.members[first:]:
-            self.homes[member.request_id] = bracket
+        answer = bracket.exited(member, exited_reason)
+        self.members.update((new.request_id, new) for new in bracket.members[first:])
         return self._fill(bracket, answer)
 
     def on_trial_closed(self, state: SearcherState, request_id: uuid.UUID) -> list[Operation]:
         """The last that is heard of a trial."""
-        bracket = self.homes.pop(request_id, None)
-        return [] if bracket is None else self._fill(bracket, bracket.closed(request_id))
+        member = self.members.pop(request_id, None)
+        if member is None:
+            return []
+        bracket = self.brackets[member.bracket]
+        return self._fill(bracket, bracket.closed(member))
 
     def progress(self, state: SearcherState) -> float:
         """The mean of the brackets' progress."""
@@ -107,7 +114,7 @@ class BracketSearch(SearchMethod):
         """Take up what ``snapshot`` gave."""
         for bracket, state in zip(self.brackets, saved["brackets"], strict=True):
             bracket.restore(state)
-            self.homes.update(dict.fromkeys(bracket.live, bracket))
+            self.members.update((m.request_id, m) for m in bracket.members if m.phase is not Phase.GONE)
 
     def _fill(self, bracket: Bracket, answer: Answer) -> list[Operation]:
         operations, cause = answer
@@ -116,7 +123,8 @@ class BracketSearch(SearchMethod):
 
     def _start(self, bracket: Bracket, cause: str) -> list[Operation]:
         operations = bracket.start(cause)
-        self.homes[bracket.members[-1].request_id] = bracket
+        member = bracket.members[-1]
+        self.members[member.request_id] = member
         return operations
 
 

@@ -12,6 +12,7 @@ import math
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -83,12 +84,14 @@ class Member(msgspec.Struct, gc=False):
     """A trial of a bracket.
 
     Attributes:
+        bracket: its number, from 0.
         rung: the rung that it trains for, or the highest that it has brought a result to.
         metric: the newest that it reported, as it reported it.
     """
 
     number: int
     request_id: uuid.UUID
+    bracket: int
     rung: int = 0
     phase: Phase = Phase.TRAINING
     metric: float = math.nan
@@ -125,7 +128,6 @@ class Bracket:
         self.rungs = [Rung(length) for length in plan.lengths]
         self.top = len(plan.lengths) - 1
         self.members: list[Member] = []
-        self.live: dict[uuid.UUID, Member] = {}
         self.invalid = 0
         self.ended = 0
         self._first = self.words.first_length(plan.lengths[0])
@@ -145,9 +147,8 @@ class Bracket:
     def start(self, cause: str) -> list[Operation]:
         """A new trial in the lowest rung."""
         number = len(self.members)
-        member = Member(number, self.request_id(number))
+        member = Member(number, self.request_id(number), self.plan.number or 0)
         self.members.append(member)
-        self.live[member.request_id] = member
         self.rungs[0].training += 1
         reason = self.words.starts(cause, self.started, self.plan.max_trials)
         return [
@@ -155,35 +156,31 @@ class Bracket:
             ValidateAfter(member.request_id, self.rungs[0].length, self._first),
         ]
 
-    def completed(self, request_id: uuid.UUID, metric: Any) -> Answer:
+    def completed(self, member: Member, metric: Any) -> Answer:
         """A trial has reported.
 
         Raises:
             InvalidInput: the metric is no number.
         """
-        member = self.live[request_id]
         if member.phase is not Phase.TRAINING:
             return [], ""
         member.metric = number_of(metric)
         loss = self.sign * member.metric
         return self._take(member, WORST if math.isnan(loss) else loss)
 
-    def exited(self, request_id: uuid.UUID, why: ExitedReason) -> Answer:
+    def exited(self, member: Member, why: ExitedReason) -> Answer:
         """A trial ended early."""
-        member = self.live[request_id]
         before, member.phase = member.phase, Phase.OVER
         if why is ExitedReason.INVALID_HP:
             return self._replace(member, before)
         self.rungs[member.rung].waiting.discard(member.number)
         return self._take(member, WORST) if before is Phase.TRAINING else ([], "")
 
-    def closed(self, request_id: uuid.UUID) -> Answer:
+    def closed(self, member: Member) -> Answer:
         """A trial is over. If it still had work, somebody else must have closed it, and it counts as ended early."""
-        member = self.live[request_id]
-        answer = self.exited(request_id, ExitedReason.USER_CANCELED) if member.phase in _OPEN else ([], "")
+        answer = self.exited(member, ExitedReason.USER_CANCELED) if member.phase in _OPEN else ([], "")
         self.ended += member.phase is not Phase.INVALID
         member.phase = Phase.GONE
-        del self.live[request_id]
         return answer
 
     @property
@@ -269,7 +266,8 @@ class Bracket:
             if rung.training:
                 return
             places = int(len(rung) / self.plan.divisor)
-            ranked = rung.ranks(rung.waiting)
+            # Oldest first: trials that are near each other in memory are closed one after the other.
+            ranked = sorted(rung.ranks(rung.waiting), key=itemgetter(1))
             rung.waiting.clear()
             for index, trial in ranked:
                 reason = self.words.left(index + 1, len(rung), number, places)
@@ -325,10 +323,7 @@ class Bracket:
 
     def _restore_member(self, number: int, place: int, phase: Phase, metric: float) -> None:
         request_id = _GONE if phase is Phase.GONE else self.request_id(number)
-        member = Member(number, request_id, place, phase, metric)
-        self.members.append(member)
-        if phase is not Phase.GONE:
-            self.live[request_id] = member
+        self.members.append(Member(number, request_id, self.plan.number or 0, place, phase, metric))
         if phase is Phase.TRAINING:
             self.rungs[place].training += 1
         elif phase is Phase.WAITING:

@@ -17,7 +17,7 @@ from determined.domain.space import SpaceLike
 from determined.errors import InvalidInput
 from determined.methods.arguments import at_least, check_divisor, check_flags, check_rungs, number_of, whole_seed
 from determined.methods.brackets import PooledBracketSearch
-from determined.methods.halving import Bracket, Member, Phase, Plan
+from determined.methods.halving import Member, Phase, Plan
 from determined.methods.halving_words import Words
 from determined.methods.hyperband import divide_plans
 from determined.methods.optuna_samplers import SamplerFactory, make_by_function, make_sampler
@@ -134,8 +134,8 @@ class OptunaSearch(PooledBracketSearch):
         self._numbers[bracket].append(len(self._asked))
         self._asked.append(bracket)
 
-    def _in_study(self, bracket: Bracket, member: Member) -> int:
-        return self._numbers[bracket.plan.number or 0][member.number]
+    def _in_study(self, member: Member) -> int:
+        return self._numbers[member.bracket][member.number]
 
     def on_validation_completed(
         self, state: SearcherState, request_id: uuid.UUID, metric: Any, train_length: int
@@ -145,9 +145,10 @@ class OptunaSearch(PooledBracketSearch):
         Raises:
             InvalidInput: the metric is no number.
         """
-        bracket = self.homes.get(request_id)
-        if bracket is not None and (member := bracket.live[request_id]).phase is Phase.TRAINING:
-            value, number = number_of(metric), self._in_study(bracket, member)
+        member = self.members.get(request_id)
+        if member is not None and member.phase is Phase.TRAINING:
+            bracket = self.brackets[member.bracket]
+            value, number = number_of(metric), self._in_study(member)
             if member.rung < bracket.top:
                 self.study.report(number, bracket.rungs[member.rung].length, value)
             else:
@@ -183,9 +184,9 @@ class OptunaSearch(PooledBracketSearch):
             self._place(bracket)
 
     def _give_up(self, request_id: uuid.UUID) -> None:
-        bracket = self.homes.get(request_id)
-        if bracket is not None:
-            number = self._in_study(bracket, bracket.live[request_id])
+        member = self.members.get(request_id)
+        if member is not None:
+            number = self._in_study(member)
             if self.study.is_open(number):
                 self.study.tell(number, None)
 

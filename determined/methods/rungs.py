@@ -31,7 +31,7 @@ class Rung:
     # The ranking is cut into runs of losses, and runs of the trials that brought them. These are arrays, since most of
     # the time for a place among many results is waiting for the memory of those that it is compared with: a sorted list
     # of tuples takes twice as long.
-    __slots__ = ("_losses", "_ranked", "_starts", "_trials", "length", "training", "waiting")
+    __slots__ = ("_count", "_losses", "_ranked", "_starts", "_trials", "length", "training", "waiting")
 
     def __init__(self, length: int) -> None:
         self.length = length
@@ -41,10 +41,15 @@ class Rung:
         self._trials: list[array[int]] = [array("q")]
         # No loss of a run is greater, and none of the next one lower. None for the first run.
         self._starts: list[float] = []
-        self._losses: dict[int, float] = {}
+        # By the number of the trial.
+        self._losses = array("d")
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._losses)
+        return self._count
+
+    def __contains__(self, trial: int) -> bool:
+        return trial < len(self._losses) and not math.isnan(self._losses[trial])
 
     def add(self, trial: int, loss: float, *, ahead_of_equals: bool = False) -> int:
         """Take in a result.
@@ -58,7 +63,14 @@ class Rung:
         index = bisect(run, loss)
         run.insert(index, loss)
         self._trials[at].insert(index, trial)
-        self._losses[trial] = loss
+        losses = self._losses
+        while trial > len(losses):
+            losses.append(math.nan)
+        if trial == len(losses):
+            losses.append(loss)
+        else:
+            losses[trial] = loss
+        self._count += 1
         place = self._before(at) + index
         if len(run) > MOST_IN_A_RUN:
             self._split(at)
@@ -67,9 +79,11 @@ class Rung:
     def remove(self, trial: int) -> None:
         """Forget a trial's result, if it has brought one."""
         self.waiting.discard(trial)
-        if trial in self._losses:
+        if trial in self:
             at, index = self._find(trial)
-            del self._ranked[at][index], self._trials[at][index], self._losses[trial]
+            del self._ranked[at][index], self._trials[at][index]
+            self._losses[trial] = math.nan
+            self._count -= 1
 
     def at(self, index: int) -> int:
         """The trial at an index, 0 for the best."""
@@ -89,7 +103,7 @@ class Rung:
 
         Cost: O(trials * log(results)), or O(results) if that is less.
         """
-        if len(trials) * _WALKED_WHILE_ONE_IS_FOUND < len(self._losses):
+        if len(trials) * _WALKED_WHILE_ONE_IS_FOUND < self._count:
             return sorted((self.index(trial), trial) for trial in trials)
         return [(index, trial) for index, trial in enumerate(chain.from_iterable(self._trials)) if trial in trials]
 

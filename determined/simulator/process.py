@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import enum
 import math
-import uuid
-from typing import Any
-
-import msgspec
 
 from determined.domain.ids import RunId, TrialId
-from determined.simulator.model import FailureKind, Hparams
+from determined.simulator.model import FailureKind
+from determined.simulator.result import SimulatedTrial
 
 NEVER = math.inf
 
@@ -26,8 +23,8 @@ class Act(enum.IntEnum):
     EXIT = 5
 
 
-class Process(msgspec.Struct, gc=False):
-    """One trial, across all of its runs.
+class Process(SimulatedTrial, gc=False):
+    """A trial and its process, across all of its runs. It becomes what the result tells of the trial as it is.
 
     Attributes:
         pace: time that a unit takes, without stragglers.
@@ -40,24 +37,9 @@ class Process(msgspec.Struct, gc=False):
         began, base, job_pace: a job trains from length ``base`` on since ``began``, a unit in ``job_pace``.
         fails_at, failure: when and how this job fails; ``NEVER`` if it does not.
         busy_since: when the process began to use its worker; None while it does not.
-        outcome: how the trial ended, "" while it has not.
     """
 
-    trial_id: TrialId
-    request_id: uuid.UUID
-    hparams: Hparams
-    created: float
-    pace: float
-    started: float | None = None
-    ended: float | None = None
-    outcome: str = ""
-    lengths: tuple[int, ...] = ()
-    metrics: tuple[Any, ...] = ()
-    best: Any = None
-    units: float = 0.0
-    restarts: int = 0
-    losses: int = 0
-    worker_time: float = 0.0
+    pace: float = 1.0
     run_id: RunId = RunId(0)
     saved: int = 0
     position: float = 0.0

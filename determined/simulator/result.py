@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from determined.domain.ids import TrialId
 from determined.domain.operations import Operation
 from determined.errors import DeterminedError
 
@@ -50,7 +51,7 @@ class Best(NamedTuple):
     length: int
 
 
-class SimulatedTrial(msgspec.Struct, frozen=True, gc=False):
+class SimulatedTrial(msgspec.Struct, gc=False):
     """One trial of a simulation. Times are on the virtual clock; None for what has not happened.
 
     Attributes:
@@ -65,20 +66,25 @@ class SimulatedTrial(msgspec.Struct, frozen=True, gc=False):
         outcome: ``completed``, ``errored``, ``invalid_hp``, ``canceled``, ``running`` or ``waiting``.
     """
 
-    trial_id: int
+    trial_id: TrialId
     request_id: uuid.UUID
     hparams: Mapping[str, Any]
     created: float
-    started: float | None
-    ended: float | None
-    lengths: tuple[int, ...]
-    metrics: tuple[Any, ...]
-    best: float | None
-    units: float
-    worker_time: float
-    restarts: int
-    losses: int
-    outcome: str
+    started: float | None = None
+    ended: float | None = None
+    lengths: tuple[int, ...] = ()
+    metrics: tuple[Any, ...] = ()
+    best: float | None = None
+    units: float = 0.0
+    worker_time: float = 0.0
+    restarts: int = 0
+    losses: int = 0
+    outcome: str = ""
+
+    def __repr__(self) -> str:
+        # Also of a trial that the simulator has worked with, whose other fields are nobody's business.
+        told = ", ".join(f"{name}={getattr(self, name)!r}" for name in SimulatedTrial.__struct_fields__)
+        return f"SimulatedTrial({told})"
 
     @property
     def last(self) -> Any:

@@ -13,9 +13,9 @@ from determined.engine.experiment import Settings
 from determined.errors import InvalidInput
 from determined.methods.registry import make_method
 from determined.simulator.curves import Table
+from determined.simulator.garbage import only_young_collected
 from determined.simulator.model import Capacity, CurveFunction, Limits, TrialModel, check, is_whole
-from determined.simulator.process import Process
-from determined.simulator.result import SimulatedTrial, SimulationResult, Stalled
+from determined.simulator.result import SimulationResult, Stalled
 from determined.simulator.search import EXPERIMENT, Observer
 from determined.simulator.stall import what_is_waited_for
 from determined.simulator.world import Plan, World
@@ -94,8 +94,9 @@ def simulate(
         keep_decisions=keep_decisions,
     )
     world = World(_method(method, checked), plan)
-    world.run()
-    result = _result(world)
+    with only_young_collected():
+        world.run()
+        result = _result(world)
     if raise_when_stalled and result.outcome == "stalled":
         raise Stalled(result)
     return result
@@ -183,7 +184,7 @@ def _result(world: World) -> SimulationResult:
     return SimulationResult(
         outcome=world.ended,
         message=what_is_waited_for(world) if stalled else engine.message,
-        trials=tuple(_trial(process) for process in world.processes.values()),
+        trials=tuple(world.processes.values()),
         best_so_far=tuple(world.best),
         time=world.now,
         units=world.units,
@@ -195,24 +196,4 @@ def _result(world: World) -> SimulationResult:
         decisions=tuple(world.search.decisions),
         progress=engine.progress,
         smaller_is_better=world.plan.smaller_is_better,
-    )
-
-
-def _trial(process: Process) -> SimulatedTrial:
-    unended = "waiting" if process.started is None else "running"
-    return SimulatedTrial(
-        trial_id=process.trial_id,
-        request_id=process.request_id,
-        hparams=process.hparams,
-        created=process.created,
-        started=process.started,
-        ended=process.ended,
-        lengths=process.lengths,
-        metrics=process.metrics,
-        best=process.best,
-        units=process.units,
-        worker_time=process.worker_time,
-        restarts=process.restarts,
-        losses=process.losses,
-        outcome=unended if process.ended is None else process.outcome,
     )

@@ -86,8 +86,10 @@ class World:
         self.search.flush(self.now)
         # World and search hold each other; let go, so that all of it is freed as soon as nobody needs it.
         self.search.carriers = {}
-        for process in self.processes.values():
+        for trial_id in self.search.engine.trials:
+            process = self.processes[trial_id]
             process.end_work(self.now)
+            process.outcome = "waiting" if process.started is None else "running"
 
     def schedule(self, process: Process, act: Act, at: float) -> None:
         """The next thing that happens to a process; what was to happen does not."""
@@ -225,7 +227,7 @@ class World:
         self.search.created += 1
         hparams = msgspec.json.decode(effect.hparams)
         pace = self.model.pace(hparams)
-        process = Process(effect.trial_id, effect.request_id, hparams, self.now, pace)
+        process = Process(effect.trial_id, effect.request_id, hparams, self.now, pace=pace)
         if effect.warm_start is not None and (found := read_checkpoint_id(effect.warm_start)) is not None:
             # Its script finds the parent's count of steps in the checkpoint, and goes on from there.
             process.saved = found[1]

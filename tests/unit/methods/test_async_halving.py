@@ -127,11 +127,11 @@ def test_when_all_have_reported_the_unpromoted_are_closed_from_the_bottom_up_to_
     assert hand.report(2, 0.3) == []
     assert hand.report(3, 0.4) == ["train 1 to 2"]
     # Rung 0 is complete; trials 0 and 1 are on their way in rung 1.
-    assert hand.report(4, 0.35) == ["close 2", "close 4", "close 3"]
+    assert hand.report(4, 0.35) == ["close 2", "close 3", "close 4"]
     assert hand.why == [
         "not promoted from rung 0: rank 3 of 5, outside the top 1/2 (2)",
-        "not promoted from rung 0: rank 4 of 5, outside the top 1/2 (2)",
         "not promoted from rung 0: rank 5 of 5, outside the top 1/2 (2)",
+        "not promoted from rung 0: rank 4 of 5, outside the top 1/2 (2)",
     ]
     assert hand.report(0, 0.1) == []
     # Rung 1 is complete as well, but for the one that it sends to the top.
@@ -327,7 +327,7 @@ def test_reasons_name_the_bracket_when_there_are_several() -> None:
         "1 at a time: starts trial 1 of 6 in bracket 1",
     ]
     method.on_validation_completed(STATE, created[1].request_id, 0.5, 8)
-    second = next(rid for rid in method.homes if rid not in {op.request_id for op in created})
+    second = next(rid for rid in method.members if rid not in {op.request_id for op in created})
     [goes_on] = method.on_validation_completed(STATE, second, 0.25, 8)
     reason = goes_on.reason  # type: ignore[union-attr]
     assert reason == "reached 8 with 0.25: rank 1 of 2 in rung 0 of bracket 1, inside the top 1/2 (1): goes on to 16"

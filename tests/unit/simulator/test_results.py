@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import uuid
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +165,30 @@ def test_the_searcher_state_is_what_a_runner_would_have() -> None:
     simulate(Curious({"a": [2]}), curve=halves, trials=TrialModel(report_every=None))
     # Initial operations, created, progress, validation; while it hears of the end, those are handled.
     assert states == [(4, 1, 2.0)]
+
+
+def test_a_trial_of_a_result_shows_what_is_told_of_it_and_nothing_else() -> None:
+    assert repr(example().trials[1]).startswith("SimulatedTrial(trial_id=2, request_id=")
+    assert repr(example().trials[1]).endswith("worker_time=4.0, restarts=0, losses=0, outcome='completed')")
+
+
+def test_a_simulation_leaves_the_collector_as_it_was_and_collects_young_cycles_meanwhile() -> None:
+    class Cycle:
+        def __init__(self) -> None:
+            self.me = self
+
+    alive: list[weakref.ref[Cycle]] = []
+
+    def curve(hparams: Any, length: float) -> float:
+        alive.append(weakref.ref(Cycle()))
+        if len(alive) > 3000:
+            raise RuntimeError("enough")
+        return 1.0
+
+    before = gc.get_threshold()
+    simulate(Script({"a": [1]}), curve=halves)
+    assert gc.get_threshold() == before
+    with pytest.raises(RuntimeError, match="enough"):
+        simulate(Script({"a": list(range(1, 5000))}), curve=curve)
+    assert gc.get_threshold() == before
+    assert alive[0]() is None

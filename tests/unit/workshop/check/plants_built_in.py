@@ -133,9 +133,9 @@ class HalvingPromotesTwice(SmallHalvingSearch):
 
 
 class ClosingAtTheEnd(Bracket):
-    def closed(self, request_id: uuid.UUID) -> Answer:
-        operations, cause = super().closed(request_id)
-        return [*operations, Close(request_id)], cause
+    def closed(self, member: Member) -> Answer:
+        operations, cause = super().closed(member)
+        return [*operations, Close(member.request_id)], cause
 
 
 class HalvingClosesAClosedTrial(SmallHalvingSearch):
@@ -154,11 +154,10 @@ class HalvingLeavesLosersOpen(SmallHalvingSearch):
 class WaitingForTheDead(Bracket):
     """A trial that ended early never brings a result, so its rung is never complete."""
 
-    def exited(self, request_id: uuid.UUID, why: ExitedReason) -> Answer:
-        return super().exited(request_id, why) if why is ExitedReason.INVALID_HP else self._leave(request_id)
+    def exited(self, member: Member, why: ExitedReason) -> Answer:
+        return super().exited(member, why) if why is ExitedReason.INVALID_HP else self._leave(member)
 
-    def _leave(self, request_id: uuid.UUID) -> Answer:
-        member = self.live[request_id]
+    def _leave(self, member: Member) -> Answer:
         member.phase = Phase.OVER
         self.rungs[member.rung].waiting.discard(member.number)
         return [], "a trial ended early"
@@ -180,8 +179,8 @@ class HalvingIgnoresInvalidPoints(SmallHalvingSearch):
 
 
 class CrashingOnNaN(Bracket):
-    def completed(self, request_id: uuid.UUID, metric: Any) -> Answer:
-        return super().completed(request_id, round(metric * 1e6) / 1e6)
+    def completed(self, member: Member, metric: Any) -> Answer:
+        return super().completed(member, round(metric * 1e6) / 1e6)
 
 
 class HalvingCrashesOnNaN(SmallHalvingSearch):
@@ -208,7 +207,7 @@ class AdaptiveLosesItsRandomState(SmallAdaptive):
 class AdaptiveForgetsItsTrials(SmallAdaptive):
     def restore(self, saved: Mapping[str, Any]) -> None:
         super().restore(saved)
-        self.homes.clear()
+        self.members.clear()
 
 
 class HyperbandTrainsTooLong(SmallHyperband):
