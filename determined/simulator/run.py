@@ -184,11 +184,11 @@ def _result(world: World) -> SimulationResult:
     return SimulationResult(
         outcome=world.ended,
         message=what_is_waited_for(world) if stalled else engine.message,
-        trials=tuple(world.processes.values()),
+        trials=tuple(world.processes),
         best_so_far=tuple(world.best),
         time=world.now,
         units=world.units,
-        worker_time=sum(process.worker_time for process in world.processes.values()),
+        worker_time=sum(process.worker_time for process in world.processes),
         available=world.plan.capacity.worker_time(world.now),
         reports=world.reports,
         events=events,

@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 
 from determined.domain import facts
-from determined.domain.ids import TrialId
 from determined.domain.search_method import SearchMethod
 from determined.domain.states import ExperimentState, TrialState
 from determined.engine import effects as fx
@@ -46,7 +45,7 @@ class World:
 
     Attributes:
         search: engine and method; ``tell`` takes a fact there.
-        processes: every trial, by id.
+        processes: of every trial; that of trial 1 is the first.
         best: improvements so far.
         now: virtual time.
         ended: how it ended, "" while it goes on.
@@ -63,7 +62,7 @@ class World:
         limits = plan.limits
         self._max_units, self._max_trials = _limit(limits.max_units), _limit(limits.max_trials)
         self._max_events = _limit(limits.max_events)
-        self.processes: dict[TrialId, Process] = {}
+        self.processes: list[Process] = []
         self.best: list[Best] = []
         self.now = 0.0
         self.ended = ""
@@ -87,7 +86,7 @@ class World:
         # World and search hold each other; let go, so that all of it is freed as soon as nobody needs it.
         self.search.carriers = {}
         for trial_id in self.search.engine.trials:
-            process = self.processes[trial_id]
+            process = self.processes[trial_id - 1]
             process.end_work(self.now)
             process.outcome = "waiting" if process.started is None else "running"
 
@@ -187,7 +186,7 @@ class World:
                 self.tell(
                     facts.SlotsGranted(at=self.now, trial_id=trial_id, run_id=run_id, slot_ids=slots, agent="simulated")
                 )
-                self._start(self.processes[trial_id])
+                self._start(self.processes[trial_id - 1])
             if not grants and (process := self.workers.idle_one()) is not None:
                 jobs.leave(self, process, 0)
 
@@ -217,8 +216,8 @@ class World:
             fx.SlotsWanted: lambda e: self.workers.want(e.trial_id, e.run_id, e.slots),
             fx.SlotsWithdrawn: lambda e: self.workers.pool.withdraw(e.trial_id, e.run_id),
             fx.RunStart: self._on_start,
-            fx.RunPreempt: lambda e: jobs.order_exit(self, self.processes[e.trial_id], 0),
-            fx.RunKill: lambda e: jobs.order_exit(self, self.processes[e.trial_id], jobs.KILLED),
+            fx.RunPreempt: lambda e: jobs.order_exit(self, self.processes[e.trial_id - 1], 0),
+            fx.RunKill: lambda e: jobs.order_exit(self, self.processes[e.trial_id - 1], jobs.KILLED),
             fx.RunEnded: self._on_run_ended,
             fx.ExperimentEnded: self._on_experiment_ended,
         }
@@ -231,10 +230,10 @@ class World:
         if effect.warm_start is not None and (found := read_checkpoint_id(effect.warm_start)) is not None:
             # Its script finds the parent's count of steps in the checkpoint, and goes on from there.
             process.saved = found[1]
-        self.processes[effect.trial_id] = process
+        self.processes.append(process)
 
     def _on_changed(self, effect: fx.TrialChanged) -> None:
-        process = self.processes[effect.trial_id]
+        process = self.processes[effect.trial_id - 1]
         process.restarts = effect.restarts
         if effect.state.is_terminal:
             process.ended = self.now
@@ -246,7 +245,7 @@ class World:
             self._woken.append(process)
 
     def _on_start(self, effect: fx.RunStart) -> None:
-        process = self.processes[effect.trial_id]
+        process = self.processes[effect.trial_id - 1]
         process.run_id = effect.run_id
         process.position = float(process.saved)
         process.begin_work(self.now)
@@ -256,7 +255,7 @@ class World:
         process.act, process.due = Act.START, ORDERED
 
     def _on_run_ended(self, effect: fx.RunEnded) -> None:
-        process = self.processes[effect.trial_id]
+        process = self.processes[effect.trial_id - 1]
         process.end_work(self.now)
         process.due = 0
         process.losses += effect.code is None

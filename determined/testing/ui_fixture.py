@@ -204,7 +204,7 @@ class Recorder:
 
     def _metrics(self, fact: facts.MetricsReported) -> Metrics:
         assert self.world is not None
-        value = loss(self.world.processes[fact.trial_id].hparams, fact.steps)
+        value = loss(self.world.processes[fact.trial_id - 1].hparams, fact.steps)
         is_validation = fact.group == "validation"
         shown = {"val_loss": value, "val_acc": 1 / (1 + value)} if is_validation else {"loss": value * 0.9}
         return Metrics(
