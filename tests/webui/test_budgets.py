@@ -19,11 +19,10 @@ from bench.reports import cost_when_idle
 from bench.webui_live import Reporter, chatter, live_master, record
 from bench.webui_page import Probe, log_in, new_context
 from determined.testing.cluster import LocalMaster
+from tests.webui.conftest import ROOM
 
 TRIALS = 1_200
 OVERVIEW = "/experiments/1/overview"
-ROOM = 5
-"""Times what is promised."""
 PAINT_MS, SORT_MS, BRUSH_MS, LIVE_P95_MS = 2_000 * ROOM, 150 * ROOM, 150 * ROOM, 250 * ROOM
 BYTES_PER_TRIAL, OTHER_BYTES = 25, 300_000
 """Of the table of trials, and of all else: together 550 kB for 10,000 trials, where 700 kB are promised."""
