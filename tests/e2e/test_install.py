@@ -1,4 +1,4 @@
-"""`pip install .` where there is no Node: the pages are built, installed, and served by a master of that installation."""
+"""`pip install .` where there is no Node: the pages are built, installed, and served by its master."""
 
 from __future__ import annotations
 
