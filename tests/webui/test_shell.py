@@ -57,7 +57,8 @@ def test_every_page_is_accessible_fits_a_small_window_and_asks_nobody_else(
     settled(seen)
     assert seen.page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0
     seen.page.evaluate(AXE.read_text() + ";void 0")
-    for theme, rules in [("light", ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]), ("dark", ["color-contrast"])]:
+    rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
+    for theme in ("light", "dark"):
         if theme == "dark":
             seen.page.keyboard.press("t")
             expect(seen.page.locator("html")).to_have_attribute("data-theme", "dark")
