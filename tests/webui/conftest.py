@@ -1,4 +1,7 @@
-"""A browser on the web UI of a real master that holds a recorded search; skipped where there is no browser."""
+"""A browser on the web UI of a real master that holds a recorded search.
+
+Where there is no browser these tests are skipped; with ``DET_TEST_BROWSER=required`` they fail.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -30,6 +34,8 @@ FLAGS = (
 MODEL = Path(__file__).parent / "model"
 TRIALS = 300
 PATIENCE_MS = 30_000
+ROOM = 5
+"""Times may be so many times what is promised, since other tests run beside these."""
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -41,13 +47,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(300))
 
 
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Notes something measured, which is printed at the end of all tests."""
+    return lambda text: record_property("figure", text)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was measured, wherever it was."""
+    reports = [r for rs in terminalreporter.stats.values() for r in rs if getattr(r, "when", "") == "call"]
+    lines = [
+        f"{r.nodeid.rpartition('/')[2]}: {text}"
+        for r in reports
+        for name, text in r.user_properties
+        if name == "figure"
+    ]
+    if lines:
+        terminalreporter.section("measured")
+        terminalreporter.write("".join(f"{line}\n" for line in lines))
+
+
+def cannot(why: str) -> NoReturn:
+    """Skip a test that cannot run here; where it has to run, as in CI, fail."""
+    if os.environ.get("DET_TEST_BROWSER") == "required":
+        pytest.fail(f"{why} (it must be, by DET_TEST_BROWSER=required)", pytrace=False)
+    pytest.skip(why)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if found is None:
-        pytest.skip(f"the web UI is not tested in a browser: none of {', '.join(BROWSERS)} is installed")
+        cannot(f"the web UI is not tested in a browser: none of {', '.join(BROWSERS)} is installed")
     if not STATIC.exists():
-        pytest.skip("the web UI is not tested in a browser: it is not built; run `make webui`")
+        cannot("the web UI is not tested in a browser: it is not built; run `make webui`")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
         yield started

@@ -22,3 +22,10 @@ CORPUS = (
     "constructor",
     "\u202etxt.exe\u202c \u200b#1",
 )
+LINES = (
+    *CORPUS,
+    f"\x1b[31mred\x1b[0m \x1b]8;;javascript:{MARK}\x07link\x1b]8;;\x07",
+    "\u202elanoitceridib\u2066\u2069\u202c \u200f\ufeff",
+    "long " + f"<img src=x onerror={MARK}>" * 2_000,
+)
+"""Those, and what only a log can hold: controls of terminals, directions, and lines without an end."""

@@ -1,6 +1,7 @@
 """A custom search with a LocalSearchRunner: ``python -m tests.webui.custom_search KIND MODEL SEARCHER_DIR``.
 
-``asha`` is ASHA in one bracket, ``texts`` one trial with every text of the corpus wherever a method may put one.
+``brackets`` is adaptive ASHA in three brackets, ``texts`` two trials with every text of the corpus wherever a method
+may put one.
 """
 
 from __future__ import annotations
@@ -13,16 +14,20 @@ from typing import Any
 
 from determined import searcher
 from determined.domain.search_method import SearcherState
-from determined.methods.async_halving import AsyncHalvingSearch
+from determined.methods.adaptive_asha import AdaptiveASHASearch
 from determined.searcher.local import LocalSearchRunner
 from tests.webui.corpus import CORPUS
 
 SPACE = {"x": {"type": "double", "minval": 0.0, "maxval": 1.0}, "kind": {"type": "categorical", "vals": ["a", "b"]}}
 
 
-def asha() -> AsyncHalvingSearch:
-    """The same method each time it is made."""
-    return AsyncHalvingSearch(SPACE, max_length=9, max_trials=9, num_rungs=3, divisor=3, max_concurrent_trials=3)
+class MyBrackets(AdaptiveASHASearch):
+    """A method of a user's own, which the master does not know."""
+
+
+def brackets() -> MyBrackets:
+    """The same method each time it is made: brackets of three, two and one rungs."""
+    return MyBrackets(SPACE, 9, 14, mode="conservative", divisor=3, max_rungs=3, max_concurrent_trials=3)
 
 
 class Texts(searcher.SearchMethod):
@@ -73,7 +78,7 @@ class Texts(searcher.SearchMethod):
 
 def main() -> None:
     kind, model, folder = sys.argv[1:]
-    runner = LocalSearchRunner({"asha": asha, "texts": Texts}[kind](), searcher_dir=folder)
+    runner = LocalSearchRunner({"brackets": brackets, "texts": Texts}[kind](), searcher_dir=folder)
     print(runner.run(Path(model) / "config.yaml", model_dir=model), flush=True)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,16 +19,15 @@ from bench.reports import cost_when_idle
 from bench.webui_live import Reporter, chatter, live_master, record
 from bench.webui_page import Probe, log_in, new_context
 from determined.testing.cluster import LocalMaster
+from tests.webui.conftest import ROOM
 
-TRIALS = 1_200
+TRIALS = 10_000
 OVERVIEW = "/experiments/1/overview"
-ROOM = 5
-"""Times what is promised."""
 PAINT_MS, SORT_MS, BRUSH_MS, LIVE_P95_MS = 2_000 * ROOM, 150 * ROOM, 150 * ROOM, 250 * ROOM
-BYTES_PER_TRIAL, OTHER_BYTES = 25, 300_000
-"""Of the table of trials, and of all else: together 550 kB for 10,000 trials, where 700 kB are promised."""
-HEAP_MB, TABS, TABS_MB, TABS_CPU = 15, 10, 20, 0.05 * ROOM
+TRANSFERRED, HEAP_MB = 700_000, 30
+TABS, TABS_MB, TABS_CPU = 10, 20, 0.05 * ROOM
 REPORTS = 20
+Figure = Callable[[str], None]
 
 
 @dataclass
@@ -71,35 +70,36 @@ def trials_of(search: Search) -> int:
         return int(session.get("/api/v1/ui/experiments/1")["trials"]["total"])
 
 
-def test_a_browser_that_was_never_here_gets_little_asks_once_and_shows_all(search: Search) -> None:
+def test_a_browser_that_was_never_here_gets_little_asks_once_and_shows_all(search: Search, figure: Figure) -> None:
     probe = search.new_page()
     asked: Counter[str] = Counter()
     probe.page.on("request", lambda request: asked.update([request.url]))
     took = probe.open(OVERVIEW)
     probe.rungs()
     assert took < PAINT_MS
-    [table] = [path for path in probe.sizes if "/trials" in path]
-    count = trials_of(search)
-    assert count > 0.9 * TRIALS
-    assert probe.sizes[table] < BYTES_PER_TRIAL * count, probe.sizes
-    assert probe.transferred - probe.sizes[table] < OTHER_BYTES, probe.sizes
+    assert trials_of(search) > 0.9 * TRIALS
+    assert probe.transferred < TRANSFERRED, probe.sizes
     for part in ("/trials", "/curves"):
         assert sum(times for url, times in asked.items() if part in url) == 1, asked
-    assert probe.heap_mb() < HEAP_MB
+    heap_mb = probe.heap_mb()
+    assert heap_mb < HEAP_MB
+    figure(f"all painted after {took / 1000:.2f} s, {probe.transferred / 1000:.0f} kB, heap {heap_mb:.1f} MB")
 
 
-def test_a_click_on_a_head_sorts_and_a_brush_filters_every_view(search: Search) -> None:
+def test_a_click_on_a_head_sorts_and_a_brush_filters_every_view(search: Search, figure: Figure) -> None:
     probe = search.new_page()
     probe.open(OVERVIEW)
-    assert max(probe.sort(column) for column in ("lr", "optimizer", "Trial")) < SORT_MS
+    sorted_ms = max(probe.sort(column) for column in ("lr", "optimizer", "Trial"))
     took, shown = probe.brush()
+    figure(f"sorted in {sorted_ms:.0f} ms, filtered in {took:.0f} ms")
+    assert sorted_ms < SORT_MS
     assert took < BRUSH_MS
     assert 0 < shown["parallel"] <= shown["rows"] < trials_of(search)
     assert 0 < shown["curves"] <= shown["rows"]
     probe.clear()
 
 
-def test_a_report_is_on_the_screen_soon_while_all_other_trials_report_too(search: Search) -> None:
+def test_a_report_is_on_the_screen_soon_while_all_other_trials_report_too(search: Search, figure: Figure) -> None:
     probe = search.new_page()
     probe.open(OVERVIEW)
     reporters = [Reporter(search.master, run) for run in search.runs]
@@ -111,7 +111,9 @@ def test_a_report_is_on_the_screen_soon_while_all_other_trials_report_too(search
             reporters[0].report(float(value))
             probe.until(f"(c, d) => d.querySelector('.kpis b').textContent === {str(float(value))!r}")
             took.append(1000 * (time.monotonic() - began))
-    assert sorted(took)[int(0.95 * REPORTS) - 1] < LIVE_P95_MS, took
+    p95_ms = sorted(took)[int(0.95 * REPORTS) - 1]
+    figure(f"report to pixels, p95: {p95_ms:.0f} ms")
+    assert p95_ms < LIVE_P95_MS, took
     # What came over the socket is drawn, not only told: the best trial's card names the reporter.
     best = f"#{reporters[0].run.trial}"
     probe.until(f"(c, d) => d.querySelector('.best .card-head a').textContent === {best!r}")
@@ -119,7 +121,7 @@ def test_a_report_is_on_the_screen_soon_while_all_other_trials_report_too(search
         reporter.close()
 
 
-def test_ten_open_tabs_cost_the_master_little(search: Search) -> None:
+def test_ten_open_tabs_cost_the_master_little(search: Search, figure: Figure) -> None:
     first = search.new_page()
     first.open(OVERVIEW)
     before, _ = cost_when_idle(search.master, 0.001)
@@ -130,5 +132,6 @@ def test_ten_open_tabs_cost_the_master_little(search: Search) -> None:
         probe.rungs()
         expect(probe.page.get_by_title("Whether news arrive")).to_have_text("live")
     memory, share = cost_when_idle(search.master, 2.0)
+    figure(f"{TABS - 1} more tabs: {memory - before:.1f} MB, {100 * share:.1f} % of a core")
     assert memory - before < TABS_MB
     assert share < TABS_CPU

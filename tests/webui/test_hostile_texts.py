@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from determined.common.api.session import Session
 from determined.testing.cluster import LocalMaster
 from tests.webui.conftest import MODEL, PATIENCE_MS, log_in
-from tests.webui.corpus import AWAY, CORPUS
+from tests.webui.corpus import AWAY, CORPUS, LINES
 from tests.webui.watch import Watched, watch
 
 NAME, METRIC, USER = CORPUS[0], CORPUS[1], CORPUS[7].replace("/", "|").lower()
@@ -33,7 +33,7 @@ def written(busy: LocalMaster, tmp_path_factory: pytest.TempPathFactory) -> list
     """Experiments full of them: a search that has run, and one of a user whose name is one of them."""
     folder = tmp_path_factory.mktemp("texts")
     (folder / "train.py").write_text((MODEL / "train.py").read_text())
-    (folder / "names.json").write_text(json.dumps({"lines": CORPUS, "metrics": CORPUS}))
+    (folder / "names.json").write_text(json.dumps({"lines": LINES, "metrics": CORPUS, "files": list(FILES)}))
     for name, content in FILES.items():
         (folder / name).write_text(content)
     config: dict[str, Any] = {
@@ -88,6 +88,9 @@ def test_every_page_shows_them_literally_and_runs_nothing(
 ) -> None:
     first, second = written
     trial = int(busy.session().get(f"/api/v1/experiments/{first}/trials")["trials"][0]["id"])
+    saved = busy.session().get(f"/api/v1/experiments/{first}/checkpoints")["checkpoints"]
+    assert saved
+    assert all(set(FILES) <= set(checkpoint["resources"]) for checkpoint in saved)
     log_in(context, busy).close()
     page = context.new_page()
     seen = watch(page, "/experiments")
@@ -106,11 +109,11 @@ def test_every_page_shows_them_literally_and_runs_nothing(
         f"{at}/config?fork=yes": [NAME],
         f"{at}/config?other={second}": [CORPUS[5]],
         f"{at}/code": list(FILES),
-        f"{at}/logs": list(CORPUS[-4:]),
+        f"{at}/logs": [*LINES[-6:-3], LINES[-2], LINES[-1][:2_000]],
         f"{at}/checkpoints": [METRIC],
         f"{trials}/{trial}/metrics": [NAME, *CORPUS],
         f"{trials}/{trial}/hparams": list(CORPUS),
-        f"{trials}/{trial}/logs": list(CORPUS[-4:]),
+        f"{trials}/{trial}/logs": [*LINES[-6:-3], LINES[-2], LINES[-1][:2_000]],
         f"{trials}/{trial}/checkpoints": [],
         f"{trials}/{trial}/history": [" ".join(CORPUS)],
         f"{at}/compare?t={trial},{trial + 1}": list(CORPUS),

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from determined.testing.cluster import LocalMaster
-from tests.webui.conftest import log_in
+from tests.webui.conftest import cannot, log_in
 from tests.webui.watch import Watched, watch
 
 Open = Callable[..., Watched]
@@ -52,12 +52,13 @@ def test_every_page_is_accessible_fits_a_small_window_and_asks_nobody_else(
     opened: Open, master: LocalMaster, keep: Keep, name: str
 ) -> None:
     if not AXE.exists():
-        pytest.skip("accessibility is not tested: axe-core is not there; run `python webui/build.py --tools`")
+        cannot("accessibility is not tested: axe-core is not there; run `python webui/build.py --tools`")
     seen = opened(PAGES[name], size=NARROW)
     settled(seen)
     assert seen.page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0
     seen.page.evaluate(AXE.read_text() + ";void 0")
-    for theme, rules in [("light", ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]), ("dark", ["color-contrast"])]:
+    rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
+    for theme in ("light", "dark"):
         if theme == "dark":
             seen.page.keyboard.press("t")
             expect(seen.page.locator("html")).to_have_attribute("data-theme", "dark")

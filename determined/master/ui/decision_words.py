@@ -30,7 +30,12 @@ _EXITS: Final = {
 
 
 def described(
-    log: SearchLog, entries: Sequence[Entry], facts: Sequence[JournalRow], events: Sequence[EventRow], unit: str
+    log: SearchLog,
+    entries: Sequence[Entry],
+    facts: Sequence[JournalRow],
+    events: Sequence[EventRow],
+    unit: str,
+    trial: int | None = None,
 ) -> list[Json]:
     """Entries as the web UI shows them.
 
@@ -38,14 +43,20 @@ def described(
         facts: those that the entries name.
         events: those that the entries name.
         unit: of lengths, "" for none.
+        trial: whose operations come before all others of an answer, None for no one's.
     """
     facts_by_seq = {row.seq: row for row in facts}
     events_by_id = {row.id: row for row in events}
-    return [_described(log, e, facts_by_seq, events_by_id.get(e.event), unit) for e in entries]
+    return [_described(log, e, facts_by_seq, events_by_id.get(e.event), unit, trial) for e in entries]
 
 
 def _described(
-    log: SearchLog, entry: Entry, facts: Mapping[int, JournalRow], event: EventRow | None, unit: str
+    log: SearchLog,
+    entry: Entry,
+    facts: Mapping[int, JournalRow],
+    event: EventRow | None,
+    unit: str,
+    trial: int | None,
 ) -> Json:
     answer, cause = facts.get(entry.batch_seq), facts.get(entry.cause_seq)
     kind, said = "posted", "operations were posted without an event"
@@ -53,6 +64,8 @@ def _described(
         kind, body = event_in(msgspec.json.decode(event.body))
         said = _SAID[kind](f"#{entry.trial}", body, unit)
     operations = [] if answer is None else operations_of(answer, entry)
+    if trial is not None:
+        operations.sort(key=lambda op: log.trial_of(operation_in(op)[1].get("requestId", "")) != trial)
     at = answer or cause
     return {
         "event": entry.event,

@@ -188,7 +188,7 @@ class Feed:
         seq = await self.commits.version(experiment.id)
         log = await self.search_log(experiment.id)
         entries = await self.work(log.newest, limit, before, after, trial)
-        shown = await self.describe(experiment, log, entries)
+        shown = await self.describe(experiment, log, entries, trial)
         return {"seq": seq, "last": log.heard, "decisions": shown}
 
     async def news_of_log(self, experiment: Experiment, after: int | None, limit: int) -> tuple[int, list[Json]]:
@@ -197,12 +197,14 @@ class Feed:
         number, entries = await self.work(lambda: (len(log), [] if after is None else log.since(after)[:limit]))
         return number, await self.describe(experiment, log, entries)
 
-    async def describe(self, experiment: Experiment, log: SearchLog, entries: list[Entry]) -> list[Json]:
-        """Entries of a log in words."""
+    async def describe(
+        self, experiment: Experiment, log: SearchLog, entries: list[Entry], trial: int | None = None
+    ) -> list[Json]:
+        """Entries of a log in words; what is about a trial, if one is named, comes first in each."""
         seqs = {seq for entry in entries for seq in (entry.cause_seq, entry.batch_seq) if seq}
         facts = await self.store.get_journal(experiment.id, sorted(seqs))
         events = await self.store.get_events(experiment.id, sorted({entry.event for entry in entries}))
-        return await self.work(described, log, entries, facts, events, self.rows.shape(experiment).unit)
+        return await self.work(described, log, entries, facts, events, self.rows.shape(experiment).unit, trial)
 
 
 class _OfTrial(msgspec.Struct, frozen=True):

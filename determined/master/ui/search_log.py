@@ -120,31 +120,34 @@ class SearchLog:
             self.steps.add(Step.RESULT, row.id, trial, length, _number(fields.get("metric")))
         elif kind in _ENDS:
             self.steps.add(Step.ENDED, row.id, trial)
-        if batch is not None:
-            self._take_operations(row.id, batch, answer)
+        about = set() if batch is None else self._take_operations(row.id, batch, answer)
         if answer or kind not in _QUIET:
             span = (answer[0], answer[-1] - answer[0] + 1) if answer else (0, 0)
-            self._add(Entry(row.id, trial, row.seq, batch.seq if batch and answer else 0, *span))
+            self._add(Entry(row.id, trial, row.seq, batch.seq if batch and answer else 0, *span), about)
 
     def _take_unprompted(self, batch: Batch) -> None:
-        self._take_operations(self.heard, batch, batch.wanted)
+        about = self._take_operations(self.heard, batch, batch.wanted)
         span = (batch.wanted[0], batch.wanted[-1] - batch.wanted[0] + 1)
-        self._add(Entry(self.heard, 0, 0, batch.seq, *span))
+        self._add(Entry(self.heard, 0, 0, batch.seq, *span), about)
 
-    def _take_operations(self, event: int, batch: Batch, numbers: Sequence[int]) -> None:
+    def _take_operations(self, event: int, batch: Batch, numbers: Sequence[int]) -> set[int]:
+        """Note the steps among them; the trials that they are about."""
+        about: set[int] = set()
         for number in numbers:
             kind, body = operation_in(batch.operations[number])
             trial = self._reader.trials.get(body.get("requestId", ""), 0)
+            about.add(trial)
             if kind == "validateAfter":
                 bracket = body.get("reasonNumbers", {}).get("bracket")
                 bracket = bracket if type(bracket) is int and 0 <= bracket < 2**31 else NO_BRACKET
                 self.steps.add(Step.ASKED, event, trial, int(body["length"]), bracket=bracket)
             elif kind in ("closeTrial", "shutDown"):
                 self.steps.add(Step.ENDED, event, trial)
+        return about
 
-    def _add(self, entry: Entry) -> None:
-        if entry.trial:
-            self._of_trial[entry.trial].append(len(self))
+    def _add(self, entry: Entry, about: set[int]) -> None:
+        for trial in (about | {entry.trial}) - {0}:
+            self._of_trial[trial].append(len(self))
         values = (entry.event, entry.trial, entry.cause_seq, entry.batch_seq, entry.first, entry.count)
         for column, value in zip(self._columns, values, strict=True):
             column.append(value)
@@ -156,7 +159,9 @@ class SearchLog:
         return self._reader.trials.get(request_id, 0)
 
     def newest(self, limit: int, before: int | None = None, after: int = -1, trial: int | None = None) -> list[Entry]:
-        """Entries of events behind ``after`` and before ``before``, newest first; those about one trial if it is named.
+        """Entries of events behind ``after`` and before ``before``, newest first.
+
+        Of one trial, if it is named, those of its events, and those whose answers are about it.
 
         Cost: O(log entries) and O(limit).
         """

@@ -36,6 +36,8 @@ def main() -> None:
                 if leaves or step % 10 == 0 or step == op.length:
                     with context.checkpoint.store_path({"steps_completed": step}) as (path, _):
                         (path / "step").write_text(str(step))
+                        for name in extra.get("files", []):
+                            (path / name).write_text(name)
                 if leaves:
                     return
             op.report_completed(loss)

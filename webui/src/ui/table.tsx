@@ -161,8 +161,13 @@ export function Table(given: TableProps) {
             />
           ))}
         </div>
-        {!rows.length &&
-          (props.empty ?? <div class="empty">{props.query ? "No row matches the filter." : "No rows."}</div>)}
+        {!rows.length && (
+          <div role="row">
+            <div role="gridcell">
+              {props.empty ?? <div class="empty">{props.query ? "No row matches the filter." : "No rows."}</div>}
+            </div>
+          </div>
+        )}
       </div>
       <div class="tfoot">
         <span>
