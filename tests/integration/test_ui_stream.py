@@ -197,8 +197,6 @@ async def test_topics_that_do_not_exist_are_refused(m: Rig, port: int) -> None:
         (["nothing"], 400),
         (["exp:x"], 400),
         (["exp:99999999999"], 400),
-        (["exp:7"], 404),
-        (["log:7"], 404),
     ):
         with pytest.raises(InvalidStatus) as refused:
             async with listening(m, port, *topics):
@@ -208,6 +206,18 @@ async def test_topics_that_do_not_exist_are_refused(m: Rig, port: int) -> None:
         async with connect(f"ws://127.0.0.1:{port}/nowhere", proxy=None):
             pass
     assert refused.value.response.status_code == 404
+
+
+@behind_a_server
+async def test_what_is_gone_is_told_and_holds_up_no_other_topic(m: Rig, port: int) -> None:
+    e = await m.create()
+    async with listening(m, port, f"exp:{e}", "exp:7", "log:7") as socket:
+        assert (await heard(socket))["topic"] == "hello"
+        told = [await heard(socket) for _ in range(3)]
+        assert {"topic": "exp:7", "removed": True} in told
+        assert {"topic": "log:7", "removed": True} in told
+        await m.start_trial(e)
+        assert (await until_heard(socket, f"exp:{e}", "trials"))["trials"]["count"] == 1
 
 
 def test_a_client_that_falls_behind_is_told_to_read_everything_anew() -> None:

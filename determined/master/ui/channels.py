@@ -25,6 +25,7 @@ from determined.master.ui.lengths import units_per_batch
 from determined.master.ui.trial_columns import trial_columns
 from determined.storage.protocol import ExperimentFilter, LogFilter, Order, Page
 from determined.wire.logs import level_name
+from determined.wire.ui import with_details
 
 log = logging.getLogger("determined.master")
 
@@ -111,7 +112,11 @@ class Channel(abc.ABC):
 
 
 class ExperimentChannel(Channel):
-    """``exp:ID``: one experiment with its changed trials, new points of curves, and newest decisions."""
+    """``exp:ID``: one experiment with its changed trials, new points of curves, and newest decisions.
+
+    Each message names the version that it leads to, and the one that the message before led to: who has read an older
+    one has missed something.
+    """
 
     def __init__(self, topic: str, feed: Feed, experiment_id: ExperimentId) -> None:
         self._feed = feed
@@ -120,43 +125,52 @@ class ExperimentChannel(Channel):
         self._reported: set[int] = set()
         self._last_report = 0
         self._last_entry: int | None = None
+        self._is_edited = False
+        self._told = 0
         super().__init__(topic)
 
     async def begin(self) -> None:
         """From which report on points are new, and which version a client must have read at least."""
         self._last_report = await self._feed.store.last_report()
-        seq = await self._feed.commits.version(self.experiment_id)
-        self._tell(message(self.topic, seq=seq))
+        self._told = await self._feed.commits.version(self.experiment_id)
+        self._tell(message(self.topic, since=self._told, seq=self._told))
 
     def note(self, fact: Fact | None, effects: Sequence[Effect]) -> None:
         """Something has changed."""
-        for effect in effects:
-            trial_id = getattr(effect, "trial_id", None)
+        for cause in (fact, *effects):
+            trial_id = getattr(cause, "trial_id", None)
             if trial_id is not None:
                 self._changed.add(trial_id)
         if isinstance(fact, facts.MetricsReported):
-            self._changed.add(fact.trial_id)
             self._reported.add(fact.trial_id)
-        elif isinstance(fact, facts.CheckpointReported):
-            self._changed.add(fact.trial_id)
+        self._is_edited |= fact is None
+        self.news.set()
+
+    def look(self) -> None:
+        """Nothing has changed, but the row may say more than it did."""
         self.news.set()
 
     async def next(self) -> str | None:
         """What has changed since the last message."""
         feed = self._feed
+        # The version comes first: what is noted after it will be in a message of a higher one.
+        seq = await feed.commits.version(self.experiment_id)
         changed, self._changed = self._changed, set()
         reported, self._reported = self._reported, set()
-        seq = await feed.commits.version(self.experiment_id)
+        edited, self._is_edited = self._is_edited, False
+        since, self._told = self._told, seq
         if len(changed) > MAX_CHANGED:
             self._last_report = await feed.store.last_report()
-            return message(self.topic, resync=True)
+            return message(self.topic, seq=seq, resync=True)
         try:
             experiment = await feed.store.get_experiment(self.experiment_id)
         except NotFound:
-            return message(self.topic, seq=seq, removed=True)
+            return message(self.topic, since=since, seq=seq, removed=True)
         [row] = await feed.rows.of([experiment])
         shape = feed.rows.shape(experiment)
-        fields: dict[str, object] = {"experiment": row}
+        fields: dict[str, object] = {"experiment": with_details(row, message=experiment.message)}
+        if edited:
+            fields["edited"] = True
         if changed:
             rows = await feed.store.trial_rows(self.experiment_id, sorted(changed))
             invalid = await feed.invalid(self.experiment_id)
@@ -167,9 +181,11 @@ class ExperimentChannel(Channel):
                 self._last_report = max([self._last_report, *(p.report_id for p in points)])
                 fields["points"] = [[p.trial_id, p.steps * scales[p.trial_id], p.metric] for p in points]
         if feed.known_log(self.experiment_id):
+            # Of many only the newest are told; from their numbers and from that of all a page knows what it lacks.
             decisions = await feed.news_of_log(experiment, self._last_entry, MAX_DECISIONS)
             self._last_entry, fields["decisions"] = decisions
-        return message(self.topic, seq=seq, **fields)
+            fields["entries"] = self._last_entry
+        return message(self.topic, since=since, seq=seq, **fields)
 
 
 class ListChannel(Channel):

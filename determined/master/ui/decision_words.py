@@ -55,6 +55,7 @@ def _described(
     operations = [] if answer is None else operations_of(answer, entry)
     at = answer or cause
     return {
+        "number": entry.number,
         "event": entry.event,
         "at": None if at is None else at.at,
         "kind": kind,

@@ -169,6 +169,7 @@ test("changed rows take their places, new ones are added", () => {
 });
 
 const decision = (event: number, said = ""): Decision => ({
+  number: event,
   event,
   at: event,
   kind: "",
