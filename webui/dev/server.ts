@@ -309,6 +309,7 @@ setInterval(() => {
         points,
         decisions: e.decisions.slice(known).reverse(),
         entries: e.decisions.length,
+        last: e.decisions.length,
       });
     for (const c of clients) {
       if (c.topics.has(topic)) c.send(text());

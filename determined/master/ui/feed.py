@@ -196,11 +196,16 @@ class Feed:
         shown = await self.describe(experiment, log, entries)
         return {"seq": seq, "last": last, "entries": number, "decisions": shown}
 
-    async def news_of_log(self, experiment: Experiment, after: int | None, limit: int) -> tuple[int, list[Json]]:
-        """Number of entries of a log, and those from ``after`` on in words, newest first; none for None."""
+    async def news_of_log(self, experiment: Experiment, after: int | None, limit: int) -> tuple[int, int, list[Json]]:
+        """Number of entries of a log, its last event, and what is from ``after`` on in words, newest first.
+
+        There is nothing behind None.
+        """
         log = await self.search_log(experiment.id)
-        number, entries = await self.work(lambda: (len(log), [] if after is None else log.since(after)[:limit]))
-        return number, await self.describe(experiment, log, entries)
+        number, last, entries = await self.work(
+            lambda: (len(log), log.heard, [] if after is None else log.since(after)[:limit])
+        )
+        return number, last, await self.describe(experiment, log, entries)
 
     async def describe(self, experiment: Experiment, log: SearchLog, entries: list[Entry]) -> list[Json]:
         """Entries of a log in words."""

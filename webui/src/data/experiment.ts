@@ -41,6 +41,8 @@ export class ExperimentData implements Subscriber {
   readonly decisions: Signal<Decision[]> = signal([]);
   /** How many decisions there are; null while the stream does not say. */
   readonly entries: Signal<number | null> = signal(null);
+  /** The newest event that the search method has answered, as far as it is known. */
+  readonly lastEvent = signal(0);
   /** Units per minute over the last minute; null until known. */
   readonly rate: Signal<number | null> = signal(null);
   readonly onPoints = new Set<(points: Point[]) => void>();
@@ -231,9 +233,12 @@ export class ExperimentData implements Subscriber {
       if (message.trials && table.state === "ready" && news(parts.trials)) {
         this.measure(table.value, message);
         this.version.value++;
+        const curves = this.curves.value;
+        if (curves.state === "ready") curves.value.total = Math.max(curves.value.total, table.value.id.length);
       }
       if (message.points?.length && news(parts.curves)) this.addPoints(message.points);
       for (const part of this.shown()) if (news(part)) part.version = { master: this.heard.master, seq };
+      this.lastEvent.value = Math.max(this.lastEvent.value, message.last ?? 0);
       if (message.decisions) this.decide(message.decisions, message.entries ?? null);
       else if (message.experiment) this.entries.value = null;
     });
@@ -266,8 +271,13 @@ export class ExperimentData implements Subscriber {
   private addPoints(points: Point[]): void {
     const { curves, info } = this;
     if (curves.value.state !== "ready" || info.value.state !== "ready") return;
-    const added = addPoints(curves.value.value, points, info.value.value.smallerIsBetter);
-    if (added.length) for (const told of this.onPoints) told(added);
+    const known = curves.value.value;
+    let isRewound = false;
+    const added = addPoints(known, points, info.value.value.smallerIsBetter, () => {
+      isRewound = true;
+    });
+    if (isRewound) curves.value = { state: "ready", value: { ...known } };
+    else if (added.length) for (const told of this.onPoints) told(added);
   }
 }
 

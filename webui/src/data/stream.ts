@@ -21,6 +21,7 @@ export interface Subscriber {
 const HIDDEN_MS = 20_000;
 /** The master says something every ten seconds at least; whoever hears nothing for so long has lost it. */
 export const SILENCE_MS = 25_000;
+const LATE_MS = 2_000;
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 15_000;
 /** The code with which the master closes the socket of somebody who has logged out. */
@@ -171,15 +172,20 @@ export class Stream {
   private listen(): void {
     clearTimeout(this.silence);
     this.heardAt = performance.now();
-    const look = () => {
-      const left = this.heardAt + SILENCE_MS - performance.now();
-      if (left > 0) this.silence = setTimeout(look, left);
-      else {
-        this.drop();
-        this.lost();
-      }
+    const wait = (ms: number) => {
+      const due = performance.now() + ms;
+      this.silence = setTimeout(() => {
+        const left = this.heardAt + SILENCE_MS - performance.now();
+        if (left > 0) wait(left);
+        // The page itself slept: what has come meanwhile is only heard after this.
+        else if (performance.now() - due > LATE_MS) wait(LATE_MS);
+        else {
+          this.drop();
+          this.lost();
+        }
+      }, ms);
     };
-    this.silence = setTimeout(look, SILENCE_MS);
+    wait(SILENCE_MS);
   }
 
   private dispatch(message: Message): void {

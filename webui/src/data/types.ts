@@ -156,6 +156,8 @@ export interface Message {
   decisions?: Decision[];
   /** How many decisions there are in all; missing while the master does not keep up with them. */
   entries?: number;
+  /** The newest event that is answered. */
+  last?: number;
   /** The configuration, or something else that is not in here, was changed. */
   edited?: boolean;
   /** Ids of experiments that were deleted; true on the topic of one. */

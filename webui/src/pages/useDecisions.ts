@@ -82,7 +82,7 @@ export function useDecisions(data: ExperimentData, event: number | null, trial: 
   };
   return {
     list,
-    last: Math.max(log?.last ?? 0, news[0]?.event ?? 0),
+    last: Math.max(log?.last ?? 0, data.lastEvent.value),
     more: log && !log.isWhole && log.list.length ? more : null,
     again,
   };
