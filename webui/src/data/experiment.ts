@@ -195,6 +195,11 @@ export class ExperimentData implements Subscriber {
   message(message: Message): void {
     this.unsure.set(false);
     if (message.removed) {
+      if (this.info.value.state !== "ready") {
+        // Whatever the master answers to this is said.
+        this.load(true);
+        return;
+      }
       this.deleted = true;
       this.all.stop();
       this.details.stop();

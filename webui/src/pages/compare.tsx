@@ -38,7 +38,11 @@ function together(shown: readonly ExperimentData[]): Loadable<Compared[]> {
 
 export function ComparePage() {
   useTitle("Compare experiments");
-  const ids = (query.value.get("e") ?? "").split(",").filter(Boolean).map(Number).slice(0, 10);
+  const ids = (query.value.get("e") ?? "")
+    .split(",")
+    .map(Number)
+    .filter((id) => Number.isSafeInteger(id) && id > 0)
+    .slice(0, 10);
   const shown = useMemo(() => ids.map(experimentData), [ids.join()]);
   useEffect(() => {
     const ends = shown.map((data) => data.follow(stream));
