@@ -82,8 +82,12 @@ class UiOperation(Answer, frozen=True, kw_only=True):
 
 
 class UiDecision(Answer, frozen=True, kw_only=True):
-    """An event, and what the search method said to it; ``more`` is how many operations are not shown."""
+    """An event, and what the search method said to it.
 
+    ``number`` is its place among all decisions, from 0 on; ``more`` is how many operations are not shown.
+    """
+
+    number: int
     event: int
     at: float | None
     kind: str
@@ -94,10 +98,11 @@ class UiDecision(Answer, frozen=True, kw_only=True):
 
 
 class UiDecisions(Answer, frozen=True, kw_only=True):
-    """Decisions, newest first; ``last`` is the newest event that is answered."""
+    """Decisions, newest first; ``last`` is the newest event that is answered, ``entries`` counts all decisions."""
 
     seq: int
     last: int
+    entries: int
     decisions: Sequence[UiDecision]
 
 

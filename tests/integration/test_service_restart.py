@@ -13,6 +13,7 @@ from determined.domain.states import CheckpointState, ExperimentState
 from determined.errors import NotFound
 from determined.launchers.fake import FakeLauncher
 from determined.master.service import runs
+from determined.master.service.loading import load_lane
 from determined.master.service.service import MasterService
 from determined.storage import protocol as db
 from tests.integration.api_rig import CLUSTER, URL, Rig, close_trial, ok, request_id, served
@@ -84,3 +85,23 @@ async def test_a_deletion_that_was_broken_off_is_finished(m: Rig) -> None:
     with pytest.raises(NotFound):
         await m.store.get_experiment(number)
     await another.stop()
+
+
+def test_facts_between_the_engines_snapshot_and_a_later_state_of_the_method_are_not_left_out() -> None:
+    """A master kept the method's state under the number of a later fact than that of its own snapshot, and was then
+    stopped: the next one began behind the later number, and did not start."""
+
+    @served
+    async def play(m: Rig) -> None:
+        number = ExperimentId(await m.create())
+        t = await m.start_trial(int(number))
+        lane = m.service.commits.lanes[number]
+        await t.report("validation", 1, {"loss": 0.5})
+        await m.store.write([db.PutState(experiment_id=number, part="method", seq=lane.seq, body=b"")])
+        await t.report("validation", 2, {"loss": 0.25})
+        found = await load_lane(m.store, await m.store.get_experiment(number))
+        assert found.seq == lane.seq
+        assert found.engine.trials.keys() == lane.engine.trials.keys()
+        assert (found.engine.last_event, found.engine.answered) == (lane.engine.last_event, lane.engine.answered)
+
+    play()

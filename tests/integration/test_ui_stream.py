@@ -113,6 +113,63 @@ async def test_new_decisions_come_once_somebody_has_looked_at_the_log(m: Rig, po
 
 
 @behind_a_server
+async def test_messages_are_a_chain_and_tell_what_they_leave_out_of_many_decisions(m: Rig, port: int) -> None:
+    e = await m.create()
+    many = 2 * channels.MAX_DECISIONS
+    async with listening(m, port, f"exp:{e}") as socket:
+        at = (await until_heard(socket, f"exp:{e}", "seq"))["seq"]
+        log = await m.get(f"/v1/ui/experiments/{e}/decisions")
+        for n in range(many):
+            ok(await m.operate(e, 1 if n == 0 else None, create_trial(request_id(n + 1))))
+        told: list[dict[str, Any]] = []
+        while not told or told[-1].get("entries") != log["entries"] + many:
+            told.append(await until_heard(socket, f"exp:{e}", "experiment"))
+            assert told[-1]["since"] == at
+            at = told[-1]["seq"]
+        newest = await m.get(f"/v1/ui/experiments/{e}/decisions?limit=3")
+        assert [d["number"] for d in newest["decisions"]][:3] == [many - 1, many - 2, many - 3]
+        assert newest["entries"] == many
+        for message_, before in zip(told[1:], told, strict=False):
+            # The newest of those that came since, with none missing between.
+            numbers = [d["number"] for d in message_["decisions"]]
+            count = min(message_["entries"] - before.get("entries", message_["entries"]), channels.MAX_DECISIONS)
+            assert numbers == [message_["entries"] - 1 - n for n in range(count)]
+        ok(await m.call("PATCH", f"/v1/experiments/{e}", {"name": "renamed"}))
+        told_of_edit = await until_heard(socket, f"exp:{e}", "edited")
+        assert (told_of_edit["edited"], told_of_edit["experiment"]["name"]) == (True, "renamed")
+
+
+@behind_a_server
+async def test_a_piece_of_the_log_does_not_end_within_an_event(m: Rig, port: int) -> None:
+    """Whoever goes on from its oldest event would never see the others of it."""
+    e = await m.create()
+    for n in range(5):
+        ok(await m.operate(e, 1 if n == 0 else None, create_trial(request_id(n + 1))))
+    everything = (await m.get(f"/v1/ui/experiments/{e}/decisions"))["decisions"]
+    assert len({d["event"] for d in everything}) < len(everything) == 5
+    found: list[int] = []
+    before = ""
+    while piece := (await m.get(f"/v1/ui/experiments/{e}/decisions?limit=2{before}"))["decisions"]:
+        found += [d["number"] for d in piece]
+        before = f"&before={piece[-1]['event']}"
+    assert found == [d["number"] for d in everything]
+
+
+@behind_a_server
+async def test_a_row_with_an_older_count_is_followed_by_a_better_one(m: Rig, port: int) -> None:
+    """Trials are not counted for each message; the last one may have an older count, and nothing need follow it."""
+    e = await m.create()
+    t = await m.start_trial(e)
+    async with listening(m, port, "experiments", f"exp:{e}") as socket:
+        for metric in (0.5, 0.25, 0.125):
+            await t.report("validation", int(1 / metric), {"loss": metric})
+            while (await until_heard(socket, "experiments"))["experiments"][0]["best"] != metric:
+                continue
+        while (await until_heard(socket, "experiments"))["experiments"][0]["spark"] != [0.125]:
+            continue
+
+
+@behind_a_server
 async def test_lines_of_a_log_come_as_they_are_written(m: Rig, port: int) -> None:
     t = await m.start_trial(await m.create())
     await m.launcher.log(t.allocation, "before")
@@ -197,8 +254,6 @@ async def test_topics_that_do_not_exist_are_refused(m: Rig, port: int) -> None:
         (["nothing"], 400),
         (["exp:x"], 400),
         (["exp:99999999999"], 400),
-        (["exp:7"], 404),
-        (["log:7"], 404),
     ):
         with pytest.raises(InvalidStatus) as refused:
             async with listening(m, port, *topics):
@@ -208,6 +263,18 @@ async def test_topics_that_do_not_exist_are_refused(m: Rig, port: int) -> None:
         async with connect(f"ws://127.0.0.1:{port}/nowhere", proxy=None):
             pass
     assert refused.value.response.status_code == 404
+
+
+@behind_a_server
+async def test_what_is_gone_is_told_and_holds_up_no_other_topic(m: Rig, port: int) -> None:
+    e = await m.create()
+    async with listening(m, port, f"exp:{e}", "exp:7", "log:7") as socket:
+        assert (await heard(socket))["topic"] == "hello"
+        told = [await heard(socket) for _ in range(3)]
+        assert {"topic": "exp:7", "removed": True} in told
+        assert {"topic": "log:7", "removed": True} in told
+        await m.start_trial(e)
+        assert (await until_heard(socket, f"exp:{e}", "trials"))["trials"]["count"] == 1
 
 
 def test_a_client_that_falls_behind_is_told_to_read_everything_anew() -> None:

@@ -206,7 +206,15 @@ export class MadeUp {
 
   private decide(at: number, trial: number | null, said: string, operations: Decision["operations"]): void {
     const kind = trial === null ? "trialClosed" : "validationCompleted";
-    this.decisions.push({ event: this.decisions.length + 1, at, kind, trial, said, operations });
+    this.decisions.push({
+      number: this.decisions.length,
+      event: this.decisions.length + 1,
+      at,
+      kind,
+      trial,
+      said,
+      operations,
+    });
   }
 
   rungs(): Rungs {

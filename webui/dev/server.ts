@@ -40,6 +40,13 @@ type Answer = { json?: unknown; bytes?: Buffer; type?: string; status?: number; 
 const json = (value: unknown): Answer => ({ json: value });
 const missing = (what: string): Answer => ({ status: 404, json: { message: `${what} not found` } });
 
+/** As the master names versions: by its run, and a number. */
+const RUN = "aaaaaaaa";
+const versioned = (e: MadeUp, answer: Answer): Answer => ({
+  ...answer,
+  headers: { ...answer.headers, etag: `"${RUN}-${e.seq}"`, "cache-control": "no-store" },
+});
+
 function routes(method: string, path: string, query: URLSearchParams): Answer {
   if (path === "/ui/session")
     return method === "GET"
@@ -58,7 +65,7 @@ function routes(method: string, path: string, query: URLSearchParams): Answer {
   const found = /^\/api\/v1\/(?:ui\/)?experiments\/(\d+)(?:\/(\w+))?/.exec(path);
   const e = found && all.get(Number(found[1]));
   if (!e) return missing(path);
-  return experimentRoute(e, found[2] ?? "", path.startsWith("/api/v1/ui/"), query);
+  return versioned(e, experimentRoute(e, found[2] ?? "", path.startsWith("/api/v1/ui/"), query));
 }
 
 function experimentRoute(e: MadeUp, what: string, ui: boolean, query: URLSearchParams): Answer {
@@ -113,6 +120,7 @@ function experimentRoute(e: MadeUp, what: string, ui: boolean, query: URLSearchP
       return json({
         seq: e.seq,
         last: e.decisions.length,
+        entries: e.decisions.length,
         decisions: asked.slice(-Number(query.get("limit") ?? 200)).reverse(),
       });
     }
@@ -276,12 +284,17 @@ const server = createServer((request, response) => {
 server.on("upgrade", (request, socket) => {
   const topics = new Set((new URL(request.url ?? "/", "http://localhost").searchParams.get("topics") ?? "").split(","));
   const client = { topics, send: accept(request, socket) };
+  client.send(JSON.stringify({ topic: "hello", master: RUN }));
+  for (const e of all.values()) {
+    const topic = `exp:${e.id}`;
+    if (topics.has(topic)) client.send(JSON.stringify({ topic, since: e.seq, seq: e.seq }));
+  }
   clients.add(client);
   socket.on("close", () => clients.delete(client));
 });
 setInterval(() => {
   for (const e of all.values()) {
-    const known = e.decisions.length;
+    const [known, since] = [e.decisions.length, e.seq];
     const points = e.step(Date.now() / 1000);
     const topic = `exp:${e.id}`;
     const row = e.row();
@@ -289,11 +302,14 @@ setInterval(() => {
     const text = () =>
       JSON.stringify({
         topic,
+        since,
         seq: e.seq,
         experiment: row,
         trials: e.columns(changed),
         points,
         decisions: e.decisions.slice(known).reverse(),
+        entries: e.decisions.length,
+        last: e.decisions.length,
       });
     for (const c of clients) {
       if (c.topics.has(topic)) c.send(text());

@@ -15,9 +15,12 @@ from determined.master.api.security import refuse_websocket
 from determined.master.ui.clients import Client, message
 
 PATH: Final = "/api/v1/stream"
+BEAT_S: Final = 10.0
+"""After so long without a message there is one that says nothing, so that a page notices a connection that is dead."""
 PATIENCE_S: Final = 30.0
 """How long a message may take to leave; a client that takes nothing for so long is let go."""
 LOGGED_OUT: Final = 1008
+_BEAT: Final = message("beat")
 
 
 async def serve_stream(api: Api, scope: Scope, receive: Receive, send: Send) -> None:
@@ -31,7 +34,6 @@ async def serve_stream(api: Api, scope: Scope, receive: Receive, send: Send) -> 
     try:
         await receive()
         await send({"type": "websocket.accept"})
-        client.put(message("hello", master=api.identity.master_id))
         watches = [
             asyncio.ensure_future(_until_gone(client, receive)),
             asyncio.ensure_future(_until_over(call, client)),
@@ -55,13 +57,20 @@ async def _join(call: Call) -> Client:
     if credentials.in_cookie and not call.is_from_own_page:
         raise PermissionDenied("a session in a cookie listens only from the master's own pages")
     topics = [topic for text in call.query.texts("topics") for topic in text.split(",") if topic]
-    return await call.service.broadcast.join(topics)
+    return await call.service.broadcast.join(topics, message("hello", master=call.api.identity.master_id))
 
 
 async def _send_all(client: Client, send: Send) -> None:
-    while (text := await client.take()) is not None:
+    while (text := await _next(client)) is not None:
         await asyncio.wait_for(send({"type": "websocket.send", "text": text}), PATIENCE_S)
     await asyncio.wait_for(send({"type": "websocket.close", "code": client.code}), PATIENCE_S)
+
+
+async def _next(client: Client) -> str | None:
+    try:
+        return await asyncio.wait_for(client.take(), BEAT_S)
+    except asyncio.TimeoutError:
+        return _BEAT
 
 
 async def _until_over(call: Call, client: Client) -> None:

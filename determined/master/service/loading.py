@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import msgspec
 
 from determined.domain.config import ConfigDefaults, ExperimentConfig, parse_config
 from determined.domain.ids import ExperimentId, TrialId
-from determined.domain.records import Experiment, Run
+from determined.domain.records import Experiment, JournalRow, Run
 from determined.domain.states import TrialState
 from determined.engine import snapshot
 from determined.engine.experiment import Settings
 from determined.errors import CorruptState
 from determined.master.service.lane import Lane, kind_of
 from determined.storage.protocol import Order, Page, Store
+from determined.storage.views import EngineState
 from determined.wire import journal
 
 EVENTS_AT_ONCE = 5000
+MOST_FACTS = 2**31 - 1
 
 
 def settings_of(experiment_id: ExperimentId, config: ExperimentConfig, warm_start: str | None) -> Settings:
@@ -43,16 +46,25 @@ async def load_lane(store: Store, record: Experiment) -> Lane:
     saved = await store.load_engine(record.id)
     parts = {name: body for name, (_, body) in saved.parts.items()}
     settings = settings_of(record.id, config, record.warm_start)
-    engine = snapshot.restore(settings, parts, (journal.from_row(r) for r in saved.journal))
-    seqs = [seq for seq, _ in saved.parts.values()] + [r.seq for r in saved.journal]
+    rows = await _after_snapshot(store, record.id, saved)
+    engine = snapshot.restore(settings, parts, (journal.from_row(r) for r in rows))
+    seqs = [seq for seq, _ in saved.parts.values()] + [r.seq for r in rows]
     lane = Lane(record=record, config=config, engine=engine, seq=max(seqs, default=0), epoch=record.epoch)
     lane.published = lane.seq
-    lane.unsaved = len(saved.journal)
+    lane.unsaved = len(rows)
     lane.answered = engine.answered
     await _load_queue(store, lane)
     await _load_runs(store, lane)
     await _load_counts(store, lane)
     return lane
+
+
+async def _after_snapshot(store: Store, experiment_id: ExperimentId, saved: EngineState) -> Sequence[JournalRow]:
+    """The facts after the engine's snapshot; states of search methods were once kept under later numbers than that."""
+    taken, _ = saved.parts.get(snapshot.HEAD, (-1, b""))
+    if all(seq <= taken for seq, _ in saved.parts.values()):
+        return saved.journal
+    return await store.read_journal(experiment_id, taken, MOST_FACTS)
 
 
 async def _load_queue(store: Store, lane: Lane) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -139,6 +139,9 @@ class Service(Protocol):
     @property
     def broadcast(self) -> Broadcast:
         """Who listens to changes."""
+
+    def tell_of_logs(self, trial_ids: Iterable[TrialId]) -> None:
+        """Lines of these trials were stored that did not come from their runs: wake those who follow them."""
 
     # Experiments
     async def submit(self, user: User, submission: Submission) -> Submitted: ...

@@ -127,7 +127,9 @@ class Searches:
     def _snapshot(lane: Lane, hosted: Hosted) -> db.PutState:
         body = msgspec.msgpack.encode(hosted.snapshot())
         hosted.save_at = _next_save(hosted.state.last_event_id, len(body))
-        return db.PutState(experiment_id=lane.id, part=PART, seq=lane.seq + 1, body=body)
+        # It tells itself after which event it was taken. Facts between the engine's snapshot and this are still needed,
+        # so its number is not one of a fact.
+        return db.PutState(experiment_id=lane.id, part=PART, seq=-1, body=body)
 
     async def _restore(self, lane: Lane) -> Hosted:
         """The method as it was after the newest answered event."""

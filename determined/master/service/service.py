@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from determined.domain import facts
@@ -134,6 +134,11 @@ class MasterService:
     async def _on_ended(self, lane: Lane, effect: fx.ExperimentEnded) -> None:
         await self.admin.collect(lane.id)
 
+    def tell_of_logs(self, trial_ids: Iterable[TrialId]) -> None:
+        """Wake those who follow the logs of these trials."""
+        for trial_id in set(trial_ids):
+            self.hub.tell(("logs", trial_id))
+
     # Experiments
 
     async def submit(self, user: User, submission: Submission) -> Submitted:
@@ -167,6 +172,8 @@ class MasterService:
             if "priority" in changes:
                 self.pool.set_priority(experiment_id, self.dispatcher.priority(lane))
             self.dispatcher.grant_soon()
+            # Whoever was told of the edit may have looked at the queue before it was in there.
+            self.commits.edited(experiment_id)
         return record
 
     async def archive(self, experiment_id: ExperimentId, archived: bool) -> None:

@@ -8,10 +8,10 @@ from typing import Final
 from determined.domain.facts import Fact
 from determined.domain.ids import ExperimentId, TrialId
 from determined.engine.effects import Effect
-from determined.errors import Exhausted, InvalidInput
+from determined.errors import Exhausted, InvalidInput, NotFound
 from determined.master.service.hub import Hub
 from determined.master.ui.channels import Channel, ExperimentChannel, ListChannel, LogChannel
-from determined.master.ui.clients import Client
+from determined.master.ui.clients import Client, message
 from determined.master.ui.feed import Feed
 
 MAX_CLIENTS: Final = 256
@@ -32,29 +32,36 @@ class Broadcast:
         self._of_experiment: dict[ExperimentId, ExperimentChannel] = {}
         self._list: ListChannel | None = None
         feed.covered_since = self._covered_since
+        feed.rows.on_due = self._due
 
     @property
     def topics(self) -> Sequence[str]:
         """Those that somebody listens to."""
         return list(self._channels)
 
-    async def join(self, topics: Sequence[str]) -> Client:
+    async def join(self, topics: Sequence[str], greeting: str | None = None) -> Client:
         """Let a client listen; to be given back with ``leave``.
 
+        Args:
+            greeting: what it is told before all else.
         Raises:
             InvalidInput: there is no such kind of topic, or too many are named.
-            NotFound: there is no such experiment or trial.
             Exhausted: too many listen already.
         """
-        for topic in topics:
-            await self._check(topic)
+        # What one topic is about may have been deleted; the page is told so, and hears of the others.
+        missing = {topic for topic in topics if not await self._is_there(topic)}
         if len(topics) > MAX_TOPICS or not topics:
             raise InvalidInput(f"listen to 1 to {MAX_TOPICS} topics at a time, not to {len(topics)}")
         if len(self._clients) >= MAX_CLIENTS:
             raise Exhausted(f"{MAX_CLIENTS} pages listen already; close some of them")
         client = Client(sorted(set(topics)))
         self._clients.add(client)
+        if greeting is not None:
+            client.put(greeting)
         for topic in client.topics:
+            if topic in missing:
+                client.put(message(topic, removed=True))
+                continue
             if topic not in self._channels:
                 self._open(topic)
             self._channels[topic].add(client)
@@ -78,16 +85,20 @@ class Broadcast:
         for client in self._clients:
             client.close()
 
-    async def _check(self, topic: str) -> None:
+    async def _is_there(self, topic: str) -> bool:
         if topic == _LIST:
-            return
+            return True
         kind, _, number = topic.partition(":")
         if kind not in _NUMBERED or not number.isascii() or not number.isdecimal() or not 1 <= int(number) < 2**31:
             raise InvalidInput(f"there is no topic {topic[:40]!a} (allowed: experiments, exp:ID, log:TRIAL)")
-        if kind == "exp":
-            await self._feed.store.get_experiment(ExperimentId(int(number)))
-        else:
-            await self._feed.store.get_trial(TrialId(int(number)))
+        try:
+            if kind == "exp":
+                await self._feed.store.get_experiment(ExperimentId(int(number)))
+            else:
+                await self._feed.store.get_trial(TrialId(int(number)))
+        except NotFound:
+            return False
+        return True
 
     def _open(self, topic: str) -> None:
         kind, _, number = topic.partition(":")
@@ -121,6 +132,14 @@ class Broadcast:
         channel = self._of_experiment.get(experiment_id)
         if channel is not None:
             channel.note(fact, effects)
+
+    def _due(self, experiment_id: ExperimentId) -> None:
+        """A row that was shown can be better now."""
+        if self._list is not None:
+            self._list.note(experiment_id)
+        channel = self._of_experiment.get(experiment_id)
+        if channel is not None:
+            channel.look()
 
     def _covered_since(self, experiment_id: ExperimentId) -> float | None:
         channel = self._of_experiment.get(experiment_id)

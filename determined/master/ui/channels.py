@@ -9,7 +9,7 @@ import abc
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from determined.domain import facts
@@ -23,8 +23,9 @@ from determined.master.ui.encodings import now
 from determined.master.ui.feed import Feed
 from determined.master.ui.lengths import units_per_batch
 from determined.master.ui.trial_columns import trial_columns
-from determined.storage.protocol import ExperimentFilter, LogFilter, Order, Page
+from determined.storage.protocol import ExperimentFilter, LogFilter, Order, Page, SearcherPoint
 from determined.wire.logs import level_name
+from determined.wire.ui import with_details
 
 log = logging.getLogger("determined.master")
 
@@ -111,65 +112,91 @@ class Channel(abc.ABC):
 
 
 class ExperimentChannel(Channel):
-    """``exp:ID``: one experiment with its changed trials, new points of curves, and newest decisions."""
+    """``exp:ID``: one experiment with its changed trials, new points of curves, and newest decisions.
+
+    Each message names the version that it leads to, and the one that the message before led to: who has read an older
+    one has missed something.
+    """
 
     def __init__(self, topic: str, feed: Feed, experiment_id: ExperimentId) -> None:
         self._feed = feed
         self.experiment_id = experiment_id
         self._changed: set[int] = set()
         self._reported: set[int] = set()
-        self._last_report = 0
+        self._last_report = self._settled = 0
+        self._told_reports: set[int] = set()
         self._last_entry: int | None = None
+        self._is_edited = False
+        self._told = 0
         super().__init__(topic)
 
     async def begin(self) -> None:
         """From which report on points are new, and which version a client must have read at least."""
-        self._last_report = await self._feed.store.last_report()
-        seq = await self._feed.commits.version(self.experiment_id)
-        self._tell(message(self.topic, seq=seq))
+        self._last_report = self._settled = await self._feed.store.last_report()
+        self._told = await self._feed.commits.version(self.experiment_id)
+        self._tell(message(self.topic, since=self._told, seq=self._told))
 
     def note(self, fact: Fact | None, effects: Sequence[Effect]) -> None:
         """Something has changed."""
-        for effect in effects:
-            trial_id = getattr(effect, "trial_id", None)
+        for cause in (fact, *effects):
+            trial_id = getattr(cause, "trial_id", None)
             if trial_id is not None:
                 self._changed.add(trial_id)
         if isinstance(fact, facts.MetricsReported):
-            self._changed.add(fact.trial_id)
             self._reported.add(fact.trial_id)
-        elif isinstance(fact, facts.CheckpointReported):
-            self._changed.add(fact.trial_id)
+        self._is_edited |= fact is None
+        self.news.set()
+
+    def look(self) -> None:
+        """Nothing has changed, but the row may say more than it did."""
         self.news.set()
 
     async def next(self) -> str | None:
         """What has changed since the last message."""
         feed = self._feed
+        # The version comes first: what is noted after it will be in a message of a higher one.
+        seq = await feed.commits.version(self.experiment_id)
         changed, self._changed = self._changed, set()
         reported, self._reported = self._reported, set()
-        seq = await feed.commits.version(self.experiment_id)
+        edited, self._is_edited = self._is_edited, False
+        since, self._told = self._told, seq
         if len(changed) > MAX_CHANGED:
-            self._last_report = await feed.store.last_report()
-            return message(self.topic, resync=True)
+            return message(self.topic, seq=seq, resync=True)
         try:
             experiment = await feed.store.get_experiment(self.experiment_id)
         except NotFound:
-            return message(self.topic, seq=seq, removed=True)
+            return message(self.topic, since=since, seq=seq, removed=True)
         [row] = await feed.rows.of([experiment])
         shape = feed.rows.shape(experiment)
-        fields: dict[str, object] = {"experiment": row}
+        fields: dict[str, object] = {"experiment": with_details(row, message=experiment.message)}
+        if edited:
+            fields["edited"] = True
         if changed:
             rows = await feed.store.trial_rows(self.experiment_id, sorted(changed))
             invalid = await feed.invalid(self.experiment_id)
             fields["trials"] = trial_columns(rows, shape.unit, await feed.rows.longest(experiment), invalid)
             if reported:
                 scales = {r.id: units_per_batch(r, shape.unit) for r in rows}
-                points = await feed.store.searcher_points(sorted(reported), self._last_report)
-                self._last_report = max([self._last_report, *(p.report_id for p in points)])
+                points = await self._new_points(reported)
                 fields["points"] = [[p.trial_id, p.steps * scales[p.trial_id], p.metric] for p in points]
         if feed.known_log(self.experiment_id):
-            decisions = await feed.news_of_log(experiment, self._last_entry, MAX_DECISIONS)
-            self._last_entry, fields["decisions"] = decisions
-        return message(self.topic, seq=seq, **fields)
+            # Of many only the newest are told; from their numbers and from that of all a page knows what it lacks.
+            news = await feed.news_of_log(experiment, self._last_entry, MAX_DECISIONS)
+            self._last_entry, fields["last"], fields["decisions"] = news
+            fields["entries"] = self._last_entry
+        return message(self.topic, since=since, seq=seq, **fields)
+
+    async def _new_points(self, trials: Collection[int]) -> list[SearcherPoint]:
+        """Points of these trials that were not told yet.
+
+        While they are read, a trial that is not one of these may report, and be followed by one that is. So the first
+        of two messages does not settle up to which report all are told; the second does, as each is noted at once.
+        """
+        found = await self._feed.store.searcher_points(sorted(trials), self._settled)
+        points = [p for p in found if p.report_id not in self._told_reports]
+        self._settled, self._last_report = self._last_report, max([self._last_report, *(p.report_id for p in points)])
+        self._told_reports = {n for n in self._told_reports if n > self._settled} | {p.report_id for p in points}
+        return points
 
 
 class ListChannel(Channel):

@@ -68,6 +68,7 @@ def _described(
         operations.sort(key=lambda op: log.trial_of(operation_in(op)[1].get("requestId", "")) != trial)
     at = answer or cause
     return {
+        "number": entry.number,
         "event": entry.event,
         "at": None if at is None else at.at,
         "kind": kind,

@@ -57,6 +57,7 @@ class Encodings:
         version: Callable[[], Awaitable[int]],
         make: Callable[[int], Awaitable[Body]],
         not_before: float = float("-inf"),
+        least: int = 0,
     ) -> Encoded:
         """The encoding for a key; made if there is none that will do, and then once for all who ask meanwhile.
 
@@ -64,11 +65,12 @@ class Encodings:
             version: the newest one.
             make: encodes what is there now; is told the newest version.
             not_before: one whose making began earlier must be of the newest version.
+            least: one of an earlier version than this must be of the newest.
         """
         while True:
             newest = await version()
             kept = self._kept.get(key)
-            if kept is not None and self._will_do(kept, newest, not_before):
+            if kept is not None and self._will_do(kept, newest, not_before, least):
                 self._kept.move_to_end(key)
                 return kept
             making = self._making.get(key)
@@ -82,8 +84,10 @@ class Encodings:
         self._kept.clear()
         self._bytes = 0
 
-    def _will_do(self, kept: Encoded, newest: int, not_before: float) -> bool:
-        return kept.seq == newest or (now() - kept.made < FRESH_S and kept.began >= not_before)
+    def _will_do(self, kept: Encoded, newest: int, not_before: float, least: int) -> bool:
+        if kept.seq == newest:
+            return True
+        return now() - kept.made < FRESH_S and kept.began >= not_before and kept.seq >= least
 
     def _start(self, key: Hashable, seq: int, make: Callable[[int], Awaitable[Body]]) -> asyncio.Future[Encoded]:
         task = asyncio.ensure_future(self._make(key, seq, make))

@@ -58,6 +58,7 @@ class Feed:
 
     def close(self) -> None:
         """Let the thread end."""
+        self.rows.close()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def work(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -70,8 +71,12 @@ class Feed:
 
     # Large answers
 
-    async def trials(self, experiment: Experiment, fold: bool = False) -> Encoded:
-        """All trials, column by column; folded, they are smaller, for a page that knows how to read them."""
+    async def trials(self, experiment: Experiment, fold: bool = False, least: int = 0) -> Encoded:
+        """All trials, column by column; folded, they are smaller, for a page that knows how to read them.
+
+        Args:
+            least: version that somebody has heard of, which must be in it; the same in what follows.
+        """
 
         async def make(seq: int) -> Body:
             rows = await self.store.trial_rows(experiment.id)
@@ -83,9 +88,9 @@ class Feed:
 
             return await self.work(encode)
 
-        return await self._encoded(experiment.id, ("trials", experiment.id, fold), make)
+        return await self._encoded(experiment.id, ("trials", experiment.id, fold), make, least)
 
-    async def curves(self, experiment: Experiment, limit: int, points: int) -> Encoded:
+    async def curves(self, experiment: Experiment, limit: int, points: int, least: int = 0) -> Encoded:
         """The learning curves of at most ``limit`` trials, with at most ``points`` points each."""
 
         async def make(seq: int) -> Body:
@@ -100,9 +105,9 @@ class Feed:
 
             return await self.work(encode)
 
-        return await self._encoded(experiment.id, ("curves", experiment.id, limit, points), make)
+        return await self._encoded(experiment.id, ("curves", experiment.id, limit, points), make, least)
 
-    async def rungs(self, experiment: Experiment, event: int | None, limit: int | None) -> Encoded:
+    async def rungs(self, experiment: Experiment, event: int | None, limit: int | None, least: int = 0) -> Encoded:
         """The ladder as it was when an event had been answered, None for the newest; ``limit``: results of a rung."""
 
         async def make(seq: int) -> Body:
@@ -113,14 +118,14 @@ class Feed:
 
             return await self.work(encode)
 
-        return await self._encoded(experiment.id, ("rungs", experiment.id, event, limit), make)
+        return await self._encoded(experiment.id, ("rungs", experiment.id, event, limit), make, least)
 
     async def _encoded(
-        self, experiment_id: ExperimentId, key: tuple[Any, ...], make: Callable[[int], Awaitable[Body]]
+        self, experiment_id: ExperimentId, key: tuple[Any, ...], make: Callable[[int], Awaitable[Body]], least: int
     ) -> Encoded:
         covered = self.covered_since(experiment_id)
         not_before = float("-inf") if covered is None else covered
-        return await self.encodings.get(key, lambda: self.commits.version(experiment_id), make, not_before)
+        return await self.encodings.get(key, lambda: self.commits.version(experiment_id), make, not_before, least)
 
     async def metrics(self, trial_id: TrialId) -> Body:
         """Everything that a trial reported."""
@@ -187,15 +192,20 @@ class Feed:
         """Events with what the search method said to them, newest first."""
         seq = await self.commits.version(experiment.id)
         log = await self.search_log(experiment.id)
-        entries = await self.work(log.newest, limit, before, after, trial)
+        number, last, entries = await self.work(lambda: (len(log), log.heard, log.newest(limit, before, after, trial)))
         shown = await self.describe(experiment, log, entries, trial)
-        return {"seq": seq, "last": log.heard, "decisions": shown}
+        return {"seq": seq, "last": last, "entries": number, "decisions": shown}
 
-    async def news_of_log(self, experiment: Experiment, after: int | None, limit: int) -> tuple[int, list[Json]]:
-        """Number of entries of a log, and those from ``after`` on in words, newest first; none for None."""
+    async def news_of_log(self, experiment: Experiment, after: int | None, limit: int) -> tuple[int, int, list[Json]]:
+        """Number of entries of a log, its last event, and what is from ``after`` on in words, newest first.
+
+        There is nothing behind None.
+        """
         log = await self.search_log(experiment.id)
-        number, entries = await self.work(lambda: (len(log), [] if after is None else log.since(after)[:limit]))
-        return number, await self.describe(experiment, log, entries)
+        number, last, entries = await self.work(
+            lambda: (len(log), log.heard, [] if after is None else log.since(after)[:limit])
+        )
+        return number, last, await self.describe(experiment, log, entries)
 
     async def describe(
         self, experiment: Experiment, log: SearchLog, entries: list[Entry], trial: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -38,6 +39,9 @@ class Rows:
 
     Args:
         now: a clock that never goes back, in seconds.
+
+    Attributes:
+        on_due: is told when the trials of an experiment may be counted anew whose last row had an older count.
     """
 
     def __init__(self, commits: Commits, store: Store, now: Callable[[], float] = time.monotonic) -> None:
@@ -46,6 +50,14 @@ class Rows:
         self._now = now
         self._tallies: OrderedDict[ExperimentId, _Kept] = OrderedDict()
         self._shapes: OrderedDict[tuple[int, str], Shape] = OrderedDict()
+        self.on_due: Callable[[ExperimentId], None] = lambda experiment_id: None
+        self._alarms: dict[ExperimentId, asyncio.TimerHandle] = {}
+
+    def close(self) -> None:
+        """Tell nobody any more."""
+        for alarm in self._alarms.values():
+            alarm.cancel()
+        self._alarms.clear()
 
     async def of(self, experiments: Sequence[Experiment]) -> list[UiExperiment]:
         """The rows of some experiments."""
@@ -77,6 +89,8 @@ class Rows:
         """The tally of each, counted anew where that is due."""
         due = [e for e in experiments if not self._is_good(e)]
         if due:
+            # Read before the count: what changes while it is made may not be in it.
+            versions = {e.id: self._version(e) for e in due}
             queries = [TallyQuery(e.id, e.smaller_is_better, self.shape(e).longest) for e in due if e.num_trials]
             began = self._now()
             found = dict(zip((q.experiment_id for q in queries), await self._store.tallies(queries), strict=True))
@@ -85,7 +99,9 @@ class Rows:
             total = sum(e.num_trials for e in due) or 1
             for e in due:
                 took = (now - began) * e.num_trials / total
-                self._keep(e, found.get(e.id, EMPTY), now + max(SOONEST_S, took / SHARE))
+                self._keep(e, versions[e.id], found.get(e.id, EMPTY), now + max(SOONEST_S, took / SHARE))
+        for e in experiments:
+            self._promise(e)
         return {e.id: self._tallies[e.id].tally for e in experiments}
 
     def _is_good(self, e: Experiment) -> bool:
@@ -97,13 +113,24 @@ class Rows:
             return True
         return not e.state.is_terminal and self._now() < kept.good_until
 
+    def _promise(self, e: Experiment) -> None:
+        """See to it that a row with an older count is followed by a better one, although nothing else changes."""
+        kept = self._tallies[e.id]
+        if kept.version != self._version(e) and e.id not in self._alarms:
+            wait = max(kept.good_until - self._now(), 0)
+            self._alarms[e.id] = asyncio.get_running_loop().call_later(wait, self._fall_due, e.id)
+
+    def _fall_due(self, experiment_id: ExperimentId) -> None:
+        del self._alarms[experiment_id]
+        self.on_due(experiment_id)
+
     def _version(self, e: Experiment) -> tuple[object, ...]:
         """What does not change any more once the experiment is over."""
         lane = self._commits.lanes.get(e.id)
         return (e.state, e.num_trials, e.ended_at, e.best_metric, None if lane is None else lane.published)
 
-    def _keep(self, e: Experiment, tally: Tally, good_until: float) -> None:
-        self._tallies[e.id] = _Kept(self._version(e), tally, good_until)
+    def _keep(self, e: Experiment, version: tuple[object, ...], tally: Tally, good_until: float) -> None:
+        self._tallies[e.id] = _Kept(version, tally, good_until)
         while len(self._tallies) > MAX_KEPT:
             self._tallies.popitem(last=False)
 

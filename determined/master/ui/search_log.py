@@ -40,6 +40,7 @@ class Entry:
         cause_seq: fact that caused it, 0 for none.
         batch_seq: fact with the answer, 0 if it asked for nothing.
         first, count: the answer's operations among those of the fact.
+        number: its place in the log, from 0 on.
     """
 
     event: int
@@ -48,6 +49,7 @@ class Entry:
     batch_seq: int
     first: int
     count: int
+    number: int = 0
 
 
 class SearchLog:
@@ -163,11 +165,16 @@ class SearchLog:
 
         Of one trial, if it is named, those of its events, and those whose answers are about it.
 
+        There are at most ``limit``, and the rest of those of the oldest event: whoever asks for what is before it must
+        not lose them.
+
         Cost: O(log entries) and O(limit).
         """
         places: Sequence[int] = range(len(self)) if trial is None else self._of_trial.get(trial, ())
         end = len(places) if before is None else self._first(places, before)
         start = max(self._first(places, after + 1), end - limit)
+        if 0 < start < end:
+            start = self._first(places, self._columns[0][places[start]])
         return [self._entry(places[n]) for n in range(end - 1, start - 1, -1)]
 
     def since(self, number: int) -> list[Entry]:
@@ -182,7 +189,8 @@ class SearchLog:
         return low
 
     def _entry(self, number: int) -> Entry:
-        return Entry(*(column[number] for column in self._columns))
+        event, trial, cause, batch, first, count = (column[number] for column in self._columns)
+        return Entry(event, trial, cause, batch, first, count, number)
 
     def rungs(self, event: int | None, smaller_is_better: bool, limit: int | None = None) -> Json:
         """The ladder as it was when an event had been answered; None for the newest.

@@ -58,6 +58,7 @@ export class CurveChart extends Chart {
       colouring: this.options.colouring,
       hovered: this.hovered?.id ?? null,
       last: this.curves.list.at(-1)?.x.length ?? 0,
+      points: this.curves.list.reduce((a, c) => a + c.x.length, 0),
     };
   }
 

@@ -45,8 +45,30 @@ async function said(response: Response): Promise<string> {
   return `The master answered ${response.status} ${response.statusText}`.trim();
 }
 
-async function get<A>(tried: string, path: string): Promise<A> {
-  return (await (await request(tried, path, { headers: { accept: "application/json" } })).json()) as A;
+/** Of which run of the master, and which version there, an answer is. */
+export interface Version {
+  master: string;
+  seq: number;
+}
+
+/** What proxies may have taken out counts as older than all. */
+function versionOf(response: Response): Version {
+  const [, master = "", seq = "-1"] = /"(\w+)-(\d+)"/.exec(response.headers.get("etag") ?? "") ?? [];
+  return { master, seq: Number(seq) };
+}
+
+/** least: the version that is known to be there; an answer may otherwise be a second old. */
+function asking(accept: string, least: number): RequestInit {
+  return { headers: least > 0 ? { accept, "det-at-least": String(least) } : { accept } };
+}
+
+async function get<A>(tried: string, path: string, least = 0): Promise<A> {
+  return (await (await request(tried, path, asking("application/json", least))).json()) as A;
+}
+
+async function getVersion<A>(tried: string, path: string, least: number): Promise<{ value: A; version: Version }> {
+  const response = await request(tried, path, asking("application/json", least));
+  return { value: (await response.json()) as A, version: versionOf(response) };
 }
 
 async function send<A>(tried: string, method: string, path: string, body?: unknown): Promise<A | null> {
@@ -71,21 +93,27 @@ export const session = {
 export const experiments = {
   list: (limit: number, offset: number) =>
     get<T.ExperimentList>("to list experiments", `${UI}/experiments?limit=${limit}&offset=${offset}`),
-  get: (id: number) => get<T.Experiment>(`to read experiment ${id}`, `${UI}/experiments/${id}`),
-  trials: async (id: number) =>
-    unfold(
-      await get<T.WireTrials>(`to read the trials of experiment ${id}`, `${UI}/experiments/${id}/trials?folded=true`),
-    ),
-  curves: async (id: number, limit = 1000, points = 200) => {
+  get: (id: number) => getVersion<T.Experiment>(`to read experiment ${id}`, `${UI}/experiments/${id}`, 0),
+  trials: async (id: number, least: number) => {
+    const path = `${UI}/experiments/${id}/trials?folded=true`;
+    const { value, version } = await getVersion<T.WireTrials>(`to read the trials of experiment ${id}`, path, least);
+    return { value: unfold(value), version };
+  },
+  curves: async (id: number, least: number, limit = 1000, points = 200) => {
     const path = `${UI}/experiments/${id}/curves?limit=${limit}&points=${points}`;
-    const response = await request(`to read the curves of experiment ${id}`, path);
-    return { bytes: await response.arrayBuffer(), sampling: response.headers.get("x-curves-sampling") ?? "" };
+    const response = await request(`to read the curves of experiment ${id}`, path, asking("*/*", least));
+    const sampling = response.headers.get("x-curves-sampling") ?? "";
+    return { bytes: await response.arrayBuffer(), sampling, version: versionOf(response) };
   },
   decisions: (id: number, query: { before?: number; after?: number; limit?: number; trial?: number } = {}) =>
     get<T.Decisions>(`to read the decisions of experiment ${id}`, `${UI}/experiments/${id}/decisions${search(query)}`),
   /** At most so many results of each rung. */
-  rungs: (id: number, limit: number, event?: number) =>
-    get<T.Rungs>(`to read the rungs of experiment ${id}`, `${UI}/experiments/${id}/rungs${search({ limit, event })}`),
+  rungs: (id: number, limit: number, least: number, event?: number) =>
+    get<T.Rungs>(
+      `to read the rungs of experiment ${id}`,
+      `${UI}/experiments/${id}/rungs${search({ limit, event })}`,
+      least,
+    ),
   summary: (id: number) =>
     get<{ event: number | null; summary: Record<string, unknown> | null }>(
       `to read what the method of experiment ${id} says of itself`,

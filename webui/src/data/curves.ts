@@ -70,8 +70,19 @@ export function bestOf(values: readonly number[], smaller: boolean): number {
   return best;
 }
 
-/** Adds points; those that are there already, or come too late, change nothing. Returns the ones that were added. */
-export function addPoints(curves: Curves, points: readonly Point[], smaller: boolean): Point[] {
+/** As exact as numbers are that came in the binary form. */
+const single = Math.fround;
+
+/**
+ * Adds points; those that are there already change nothing. One that comes before others was reported anew, by a trial
+ * that goes on from a checkpoint: those others count no more, which `rewound` is told. Returns the ones that were added.
+ */
+export function addPoints(
+  curves: Curves,
+  points: readonly Point[],
+  smaller: boolean,
+  rewound: () => void = () => {},
+): Point[] {
   return points.filter(([id, x, y]) => {
     let curve = curves.byId.get(id);
     if (!curve) {
@@ -80,7 +91,13 @@ export function addPoints(curves: Curves, points: readonly Point[], smaller: boo
       curves.byId.set(id, curve);
     }
     const last = curve.x.at(-1);
-    if (last !== undefined && x <= last) return false;
+    if (last !== undefined && single(x) <= single(last)) {
+      const place = curve.x.findIndex((known) => single(known) >= single(x));
+      if (single(curve.x[place]!) === single(x) && single(curve.y[place]!) === single(y)) return false;
+      curve.x.length = curve.y.length = place;
+      curve.best = bestOf(curve.y, smaller);
+      rewound();
+    }
     curve.x.push(x);
     curve.y.push(y);
     curve.best = bestOf([curve.best, y], smaller);

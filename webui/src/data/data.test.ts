@@ -121,11 +121,21 @@ test("curves survive the wire, and points that come twice or late change nothing
   assert.equal(curves.total, 10);
   assert.deepEqual(curves.byId.get(11)!.y, [0.5, 0.25]);
   assert.equal(curves.byId.get(11)!.best, 0.25);
-  const added = addPoints(curves, [[11, 4, 9], [11, 8, 0.125], [13, 1, 3]], true); // biome-ignore format: one line
+  const added = addPoints(curves, [[11, 4, 0.25], [11, 8, 0.125], [13, 1, 3]], true); // biome-ignore format: one line
   assert.deepEqual(added, [[11, 8, 0.125], [13, 1, 3]]); // biome-ignore format: one line
   assert.deepEqual(curves.byId.get(11)!.x, [1, 4, 8]);
   assert.equal(curves.byId.get(11)!.best, 0.125);
   assert.equal(curves.list.length, 3);
+});
+
+test("a trial that goes on from a checkpoint reports anew what it had reported", () => {
+  const bytes = encodeCurves([{ id: 11, x: [1, 2, 3, 4], y: [0.5, 0.4, 0.3, 0.2] }], 1);
+  const curves = decodeCurves(bytes, true);
+  let rewound = 0;
+  const added = addPoints(curves, [[11, 2, 0.4], [11, 3, 0.35]], true, () => rewound++); // biome-ignore format: one line
+  assert.deepEqual(added, [[11, 3, 0.35]]);
+  assert.deepEqual(curves.byId.get(11)!.x, [1, 2, 3]);
+  assert.equal(rewound, 1);
 });
 
 test("curves in another form are refused", () => {
@@ -169,6 +179,7 @@ test("changed rows take their places, new ones are added", () => {
 });
 
 const decision = (event: number, said = ""): Decision => ({
+  number: event,
   event,
   at: event,
   kind: "",

@@ -1,8 +1,9 @@
 /** Everything that the page of one experiment shows: snapshots, kept current by the stream. */
 
 import { batch, type Signal, signal } from "@preact/signals";
-import { ApiError, experiments } from "./api.ts";
+import { ApiError, experiments, type Version } from "./api.ts";
 import { addPoints, type Curves, decodeCurves } from "./curves.ts";
+import { Mark, mayPass, Refetcher } from "./refetch.ts";
 import type { Stream, Subscriber } from "./stream.ts";
 import { applyDelta, fromSnapshot, type TrialTable } from "./trials.ts";
 import type { Decision, Experiment, Message, Point } from "./types.ts";
@@ -11,6 +12,23 @@ export type Loadable<A> = { state: "loading" } | { state: "ready"; value: A } | 
 
 const KEPT_DECISIONS = 200;
 const RATE_WINDOW_S = 60;
+const NOTHING: Version = { master: "", seq: -1 };
+
+/** Somebody who shows what is not in here. */
+export interface Watcher {
+  /** Something of these trials has changed; null: of the experiment itself. */
+  changed(trials: readonly number[] | null): void;
+  /** Changes may have been missed. */
+  missed(): void;
+}
+
+/** What is fetched as a whole, and of which version it is. */
+interface Part {
+  due: boolean;
+  version: Version;
+  load(): Promise<Version>;
+  readonly into: Signal<Loadable<unknown>>;
+}
 
 export class ExperimentData implements Subscriber {
   readonly id: number;
@@ -19,115 +37,227 @@ export class ExperimentData implements Subscriber {
   readonly curves: Signal<Loadable<Curves>> = signal({ state: "loading" });
   /** Grows with every change of the table, which is changed in place. */
   readonly version = signal(0);
-  /** The newest decisions that came over the stream, newest first. */
+  /** The newest decisions that came over the stream, newest first, with none missing between. */
   readonly decisions: Signal<Decision[]> = signal([]);
+  /** How many decisions there are; null while the stream does not say. */
+  readonly entries: Signal<number | null> = signal(null);
+  /** The newest event that the search method has answered, as far as it is known. */
+  readonly lastEvent = signal(0);
   /** Units per minute over the last minute; null until known. */
   readonly rate: Signal<number | null> = signal(null);
-  /** Grows with every socket after the first: what was fetched before may be old. */
-  readonly opens = signal(0);
   readonly onPoints = new Set<(points: Point[]) => void>();
+  readonly watchers = new Set<Watcher>();
 
+  private stream: Stream | null = null;
+  private readonly parts: { readonly info: Part; readonly trials: Part; readonly curves: Part };
   private curvesWanted = false;
-  private described: Promise<Experiment> | null = null;
-  private loading = false;
-  private again = false;
-  private hasOpened = false;
-  private seq = -1;
+  private readonly all = new Refetcher(() => this.fetchDue(), 0);
+  private readonly details = new Refetcher(() => this.fetchDetails());
+  /** Whether the stream has not said yet that what is here is all there is. */
+  private readonly unsure = new Mark();
+  /** The newest version that the stream has told of, from the run of the master that it belongs to. */
+  private heard: Version = NOTHING;
   private readonly waiting: Message[] = [];
+  private describing: Promise<unknown> = Promise.resolve();
+  private deleted = false;
   private readonly pace: [at: number, units: number][] = [];
 
   constructor(id: number) {
     this.id = id;
+    const part = (into: Signal<Loadable<unknown>>, load: () => Promise<Version>): Part => ({
+      due: true,
+      version: NOTHING,
+      load,
+      into,
+    });
+    this.parts = {
+      info: part(this.info, async () => {
+        const { value, version } = await experiments.get(id);
+        if (!this.deleted) this.info.value = { state: "ready", value };
+        return version;
+      }),
+      trials: part(this.trials, async () => {
+        const { value, version } = await experiments.trials(id, this.least());
+        this.trials.value = { state: "ready", value: fromSnapshot(value) };
+        return version;
+      }),
+      curves: part(this.curves, async () => {
+        const { bytes, sampling, version } = await experiments.curves(id, this.least());
+        const smaller = await this.smallerIsBetter();
+        this.curves.value = { state: "ready", value: decodeCurves(bytes, smaller, sampling) };
+        return version;
+      }),
+    };
+    this.parts.curves.due = false;
   }
 
   follow(stream: Stream): () => void {
-    void this.load();
-    return stream.subscribe(`exp:${this.id}`, this);
+    this.stream = stream;
+    const isNew = this.shown().some((p) => p.into.value.state !== "ready" || p.due);
+    this.unsure.set(!isNew);
+    if (isNew) this.load(true);
+    const end = stream.subscribe(`exp:${this.id}`, this);
+    return () => {
+      end();
+      this.all.stop();
+      this.details.stop();
+      this.unsure.set(false);
+    };
   }
 
   /** Fetches all; what the stream says meanwhile is applied afterwards. */
-  async load(): Promise<void> {
-    if (this.loading) {
-      this.again = true;
-      return;
-    }
-    this.loading = true;
-    const { id } = this;
-    this.described = experiments.get(id);
-    await Promise.all([
-      settle(this.info, this.described),
-      settle(this.trials, experiments.trials(id).then(fromSnapshot)),
-      this.curvesWanted ? this.loadCurves() : undefined,
-    ]);
-    this.loading = false;
-    if (this.info.value.state === "ready") this.seq = this.info.value.value.seq;
-    this.version.value++;
-    for (const m of this.waiting.splice(0)) this.apply(m);
-    if (this.again) {
-      this.again = false;
-      await this.load();
-    }
+  load(isFirst = false): void {
+    for (const part of this.shown()) part.due = true;
+    this.all.now(isFirst);
   }
 
   /** Fetches the curves, which only some views show, and from then on with all the rest. */
   wantCurves(): void {
     if (this.curvesWanted) return;
     this.curvesWanted = true;
-    // Whoever wants them before anything is loaded gets them with the rest.
-    if (this.described) void this.loadCurves();
+    this.parts.curves.due = true;
+    if (this.stream) this.all.now(true);
   }
 
-  private async loadCurves(): Promise<void> {
-    const described = this.described ?? experiments.get(this.id);
-    const both = Promise.all([experiments.curves(this.id), described]);
-    const decoded = both.then(([{ bytes, sampling }, e]) => decodeCurves(bytes, e.smallerIsBetter, sampling));
-    await settle(this.curves, decoded);
+  private shown(): Part[] {
+    const { info, trials, curves } = this.parts;
+    return this.curvesWanted ? [info, trials, curves] : [info, trials];
   }
 
-  /** A socket was opened: fetch anew what has changed since the snapshots. */
-  opened(): void {
-    if (this.hasOpened) {
-      // What happened while there was none is in no message, and the first message may say its number before we ask.
-      this.opens.value++;
-      if (this.loading) this.again = true;
-      else void this.load();
-      return;
+  /** The version that answers must have at least, as the stream has told of it. */
+  least(): number {
+    return this.heard.master === this.stream?.master ? this.heard.seq : 0;
+  }
+
+  private async smallerIsBetter(): Promise<boolean> {
+    await this.describing;
+    const info = this.info.value;
+    if (info.state === "ready") return info.value.smallerIsBetter;
+    throw new ApiError(0, `to read experiment ${this.id}`, "The master did not say what is better.");
+  }
+
+  private async fetchDue(): Promise<void> {
+    const due = this.shown().filter((p) => p.due);
+    for (const part of due) part.due = false;
+    // What is fetched from now on has all of it.
+    this.waiting.length = 0;
+    const fetched = due.map((part) => this.fetchPart(part));
+    this.describing = Promise.allSettled(fetched.filter((_, i) => due[i] === this.parts.info));
+    const results = await Promise.allSettled(fetched);
+    batch(() => {
+      this.version.value++;
+      for (const m of this.waiting.splice(0)) this.apply(m);
+    });
+    const failed = results.find((r) => r.status === "rejected");
+    if (failed) throw failed.reason;
+  }
+
+  private async fetchPart(part: Part): Promise<void> {
+    try {
+      part.version = await part.load();
+    } catch (e) {
+      const stays = mayPass(e);
+      // What was shown stays: old data, which the header does not call live, is better than none.
+      if (!stays || part.into.value.state !== "ready") part.into.value = { state: "failed", error: asApiError(e) };
+      if (!stays) return;
+      part.due = true;
+      throw e;
     }
-    this.hasOpened = true;
-    if (this.loading) return;
-    if (this.seq < 0) void this.load();
-    else
-      experiments
-        .get(this.id)
-        .then((e) => (e.seq !== this.seq ? this.load() : undefined))
-        .catch(() => undefined);
+  }
+
+  /** The configuration and all else that rows of the stream do not have. */
+  private async fetchDetails(): Promise<void> {
+    const { value, version } = await experiments.get(this.id);
+    if (this.deleted) return;
+    const info = this.info.value;
+    const known = this.parts.info.version;
+    if (info.state === "ready" && known.master === version.master && known.seq > version.seq) {
+      const { unit, maxLength, config, message, hasCode } = value;
+      this.info.value = { state: "ready", value: { ...info.value, unit, maxLength, config, message, hasCode } };
+    } else {
+      this.info.value = { state: "ready", value };
+      this.parts.info.version = version;
+    }
+  }
+
+  opened(missed: boolean): void {
+    if (this.heard.master !== this.stream?.master) this.heard = { master: this.stream?.master ?? "", seq: -1 };
+    // The first message tells by its number whether what was fetched before is all.
+    this.unsure.set(!missed);
+    if (missed) {
+      this.decisions.value = [];
+      this.entries.value = null;
+      this.load();
+    }
+    for (const w of this.watchers) w.missed();
   }
 
   message(message: Message): void {
+    this.unsure.set(false);
     if (message.removed) {
+      if (this.info.value.state !== "ready") {
+        // Whatever the master answers to this is said.
+        this.load(true);
+        return;
+      }
+      this.deleted = true;
+      this.all.stop();
+      this.details.stop();
       const error = new ApiError(404, `to show experiment ${this.id}`, "It was deleted.");
       this.info.value = { state: "failed", error };
-    } else if (this.loading) this.waiting.push(message);
+      return;
+    }
+    if (message.seq !== undefined) this.heard = { ...this.heard, seq: Math.max(this.heard.seq, message.seq) };
+    if (this.all.running) this.waiting.push(message);
     else this.apply(message);
   }
 
+  /** The version of a part, as far as it can be compared with the stream's. */
+  private at(part: Part): number {
+    return isOf(part.version.master, this.heard.master) ? part.version.seq : -1;
+  }
+
   private apply(message: Message): void {
+    const { seq = 0, since = 0 } = message;
+    const { parts } = this;
+    const lacking = this.shown().filter((p) => !p.due && p.into.value.state === "ready" && this.at(p) < since);
+    if (lacking.length) {
+      // Something was told that this page has not heard.
+      for (const part of lacking) part.due = true;
+      this.all.now();
+      for (const w of this.watchers) w.missed();
+      return;
+    }
+    const news = (part: Part) => this.at(part) < seq;
     batch(() => {
-      if (message.seq !== undefined) this.seq = Math.max(this.seq, message.seq);
       const info = this.info.value;
-      if (message.experiment && info.state === "ready") {
+      if (message.experiment && info.state === "ready" && news(parts.info)) {
         this.info.value = { state: "ready", value: { ...info.value, ...message.experiment } };
       }
       const table = this.trials.value;
-      if (message.trials && table.state === "ready") {
+      if (message.trials && table.state === "ready" && news(parts.trials)) {
         this.measure(table.value, message);
         this.version.value++;
+        const curves = this.curves.value;
+        if (curves.state === "ready") curves.value.total = Math.max(curves.value.total, table.value.id.length);
       }
-      if (message.points?.length) this.addPoints(message.points);
-      if (message.decisions?.length) {
-        this.decisions.value = mergeDecisions(message.decisions, this.decisions.value, KEPT_DECISIONS);
-      }
+      if (message.points?.length && news(parts.curves)) this.addPoints(message.points);
+      for (const part of this.shown()) if (news(part)) part.version = { master: this.heard.master, seq };
+      this.lastEvent.value = Math.max(this.lastEvent.value, message.last ?? 0);
+      if (message.decisions) this.decide(message.decisions, message.entries ?? null);
+      else if (message.experiment) this.entries.value = null;
     });
+    if (message.edited) this.details.soon();
+    const ids = message.edited ? null : (message.trials?.columns?.id ?? []);
+    if (message.experiment) for (const w of this.watchers) w.changed(ids);
+  }
+
+  private decide(news: readonly Decision[], entries: number | null): void {
+    const lowest = entries === null ? 0 : entries - news.length;
+    const known = this.decisions.value;
+    const follows = known.length > 0 && lowest <= known[0]!.number + 1;
+    this.decisions.value = mergeDecisions(news, follows ? known : [], KEPT_DECISIONS);
+    this.entries.value = entries;
   }
 
   private measure(table: TrialTable, message: Message): void {
@@ -146,28 +276,29 @@ export class ExperimentData implements Subscriber {
   private addPoints(points: Point[]): void {
     const { curves, info } = this;
     if (curves.value.state !== "ready" || info.value.state !== "ready") return;
-    const added = addPoints(curves.value.value, points, info.value.value.smallerIsBetter);
-    if (added.length) for (const told of this.onPoints) told(added);
+    const known = curves.value.value;
+    let isRewound = false;
+    const added = addPoints(known, points, info.value.value.smallerIsBetter, () => {
+      isRewound = true;
+    });
+    if (isRewound) curves.value = { state: "ready", value: { ...known } };
+    else if (added.length) for (const told of this.onPoints) told(added);
   }
 }
 
-async function settle<A>(into: Signal<Loadable<A>>, from: Promise<A>): Promise<void> {
-  try {
-    into.value = { state: "ready", value: await from };
-  } catch (e) {
-    // What was shown stays: old data, which the header calls stale, is better than none.
-    if (into.value.state !== "ready") into.value = { state: "failed", error: asApiError(e) };
-  }
+/** Whether a short name of a run of the master is that of this one; one that nobody told is not. */
+function isOf(short: string, master: string): boolean {
+  return short !== "" && master.startsWith(short);
 }
 
 export function asApiError(e: unknown): ApiError {
   return e instanceof ApiError ? e : new ApiError(0, "to show this", e instanceof Error ? e.message : String(e));
 }
 
-/** Newest first, each event once; the newer telling of an event wins. */
+/** Newest first, each one once; the newer telling wins. */
 export function mergeDecisions(news: readonly Decision[], old: readonly Decision[], limit: number): Decision[] {
-  const byEvent = new Map<number, Decision>();
-  for (const d of old) byEvent.set(d.event, d);
-  for (const d of news) byEvent.set(d.event, d);
-  return [...byEvent.values()].sort((a, b) => b.event - a.event).slice(0, limit);
+  const byNumber = new Map<number, Decision>();
+  for (const d of old) byNumber.set(d.number, d);
+  for (const d of news) byNumber.set(d.number, d);
+  return [...byNumber.values()].sort((a, b) => b.number - a.number).slice(0, limit);
 }

@@ -3,6 +3,7 @@
 import { type Signal, signal } from "@preact/signals";
 import { experiments } from "./api.ts";
 import { asApiError, type Loadable } from "./experiment.ts";
+import { mayPass, Refetcher } from "./refetch.ts";
 import type { Stream, Subscriber } from "./stream.ts";
 import type { ExperimentRow, Message } from "./types.ts";
 
@@ -13,21 +14,24 @@ export class ExperimentListData implements Subscriber {
   readonly rows: Signal<Loadable<ExperimentRow[]>> = signal({ state: "loading" });
   readonly total = signal(0);
   readonly version = signal(0);
-  private loading = false;
-  private again = false;
-  private readonly waiting: ExperimentRow[] = [];
+  private readonly fetching = new Refetcher(() => this.fetch(), 0);
+  private readonly waiting: Message[] = [];
 
   follow(stream: Stream): () => void {
-    void this.load();
-    return stream.subscribe("experiments", this);
+    this.load(this.rows.value.state !== "ready");
+    const end = stream.subscribe("experiments", this);
+    return () => {
+      end();
+      this.fetching.stop();
+    };
   }
 
-  async load(): Promise<void> {
-    if (this.loading) {
-      this.again = true;
-      return;
-    }
-    this.loading = true;
+  load(isFirst = false): void {
+    this.fetching.now(isFirst);
+  }
+
+  private async fetch(): Promise<void> {
+    this.waiting.length = 0;
     try {
       const rows: ExperimentRow[] = [];
       for (;;) {
@@ -38,26 +42,27 @@ export class ExperimentListData implements Subscriber {
         if (done || this.rows.value.state !== "ready") this.rows.value = { state: "ready", value: rows.slice() };
         if (done) break;
       }
-      this.merge(this.waiting.splice(0));
     } catch (e) {
-      if (this.rows.value.state !== "ready") this.rows.value = { state: "failed", error: asApiError(e) };
+      const stays = mayPass(e);
+      if (!stays || this.rows.value.state !== "ready") this.rows.value = { state: "failed", error: asApiError(e) };
+      if (stays) throw e;
     } finally {
-      this.loading = false;
+      for (const m of this.waiting.splice(0)) this.apply(m);
       this.version.value++;
-    }
-    if (this.again) {
-      this.again = false;
-      await this.load();
     }
   }
 
   opened(): void {
-    if (!this.loading) void this.load();
+    this.load();
   }
 
   message(message: Message): void {
-    if (this.loading) this.waiting.push(...(message.experiments ?? []));
-    else this.merge(message.experiments ?? []);
+    if (this.fetching.running) this.waiting.push(message);
+    else this.apply(message);
+  }
+
+  private apply(message: Message): void {
+    this.merge(message.experiments ?? []);
     if (Array.isArray(message.removed) && message.removed.length) this.remove(new Set(message.removed));
   }
 

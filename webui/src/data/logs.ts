@@ -31,6 +31,13 @@ export function mergeLines(old: readonly LogLine[], news: readonly LogLine[], li
   return [...known.values()].sort(byTime).slice(-limit);
 }
 
+/** Lines that were read anew, behind those that were known; if nothing joins them, there may be a hole between. */
+export function catchUp(old: readonly LogLine[], read: readonly LogLine[], most: number, limit: number): LogLine[] {
+  const known = new Set(old.map((l) => `${l.trial}:${l.id}`));
+  const joins = read.length < most || read.some((l) => known.has(`${l.trial}:${l.id}`));
+  return joins ? mergeLines(old, read, limit) : [...read];
+}
+
 /** Whether a line is of a level or of a more severe one; "" is any. */
 export function isAtLeast(level: string, least: string): boolean {
   if (!least) return true;

@@ -86,6 +86,8 @@ export interface Operation {
 }
 
 export interface Decision {
+  /** Its place among all, from 0 on. */
+  number: number;
   event: number;
   at: number | null;
   kind: string;
@@ -99,6 +101,7 @@ export interface Decision {
 export interface Decisions {
   seq: number;
   last: number;
+  entries: number;
   decisions: Decision[];
 }
 
@@ -140,6 +143,10 @@ export interface LogLine {
 /** A delta of the stream. Trials come as in the snapshot, with only the rows that changed. */
 export interface Message {
   topic: string;
+  /** Of the greeting: the run of the master, whose numbers are not those of another. */
+  master?: string;
+  /** The version that the message before led to, and the one that this one leads to. */
+  since?: number;
   seq?: number;
   resync?: boolean;
   experiment?: Partial<Experiment>;
@@ -147,6 +154,12 @@ export interface Message {
   trials?: ({ columns?: WireColumns; hparams?: WireHparam[]; count?: number } & Partial<WireColumns>) | null;
   points?: Point[];
   decisions?: Decision[];
+  /** How many decisions there are in all; missing while the master does not keep up with them. */
+  entries?: number;
+  /** The newest event that is answered. */
+  last?: number;
+  /** The configuration, or something else that is not in here, was changed. */
+  edited?: boolean;
   /** Ids of experiments that were deleted; true on the topic of one. */
   removed?: number[] | true;
   from?: number;

@@ -8,13 +8,10 @@ import { readSort, type TableColumn, writeSort } from "../ui/arrange.ts";
 import { Ago, Card, Copy, Empty, Load, Skeleton } from "../ui/parts.tsx";
 import { Table } from "../ui/table.tsx";
 import type { TabProps } from "./experiment.tsx";
-import { useFetched } from "./useFetched.ts";
+import { changesOf, useFetched } from "./useFetched.ts";
 
 export function CheckpointsTab({ data, info }: TabProps) {
-  const [loaded, again] = useFetched(
-    () => experiments.checkpoints(info.id),
-    [info.id, Math.floor(data.version.value / 40)],
-  );
+  const [loaded, again] = useFetched(() => experiments.checkpoints(info.id), [info.id], changesOf(data));
   const total = loaded.state === "ready" ? (loaded.value.pagination?.total ?? 0) : 0;
   const note = total > 1000 ? `the best 1,000 of ${int(total)}` : "what can be downloaded, or started from";
   return (

@@ -1,6 +1,5 @@
 /** The machines and their slots, and which experiment each one works for. */
 
-import { useEffect } from "preact/hooks";
 import { stream } from "../app.ts";
 import { cluster } from "../data/api.ts";
 import { experimentOf, trialOf } from "../data/tasks.ts";
@@ -10,29 +9,15 @@ import { Ago, Card, Empty, Load, Skeleton, useTitle } from "../ui/parts.tsx";
 import { PageHead } from "../ui/shell.tsx";
 import { useFetched } from "./useFetched.ts";
 
-const AGAIN_MS = 2000;
-
-/** Fetched anew when some experiment changes, at most every two seconds. */
+/** Fetched anew when some experiment changes, as slots change hands only then. */
 export function useCluster() {
-  const [loaded, again] = useFetched(async () => {
+  const read = async () => {
     const [agents, tasks] = await Promise.all([cluster.agents(), cluster.tasks()]);
     return { agents: agents.agents, tasks: Object.values(tasks.allocationIdToSummary) };
-  }, []);
-  useEffect(() => {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const soon = () => {
-      timer ??= setTimeout(() => {
-        timer = undefined;
-        again();
-      }, AGAIN_MS);
-    };
-    const end = stream.subscribe("experiments", { message: soon, opened: soon });
-    return () => {
-      end();
-      clearTimeout(timer);
-    };
-  }, []);
-  return [loaded, again] as const;
+  };
+  return useFetched(read, [], (changed, missed) =>
+    stream.subscribe("experiments", { message: changed, opened: missed }),
+  );
 }
 
 export function ClusterPage() {

@@ -1,27 +1,62 @@
 /** Experiments side by side: how fast each found what it found. */
 
-import { useMemo } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
+import { experimentData, stream } from "../app.ts";
 import { LinesChart } from "../charts/lines.ts";
-import { experiments } from "../data/api.ts";
 import { bestSoFar, type Over } from "../data/bestSoFar.ts";
-import { fromSnapshot } from "../data/trials.ts";
+import type { ExperimentData, Loadable } from "../data/experiment.ts";
+import type { TrialTable } from "../data/trials.ts";
+import type { Experiment } from "../data/types.ts";
 import { duration, int, num } from "../format.ts";
 import { query, setQuery } from "../router.ts";
 import { experimentStatus, experimentWord } from "../status.ts";
 import { ChartHost } from "../ui/chart.tsx";
 import { Card, Elapsed, Empty, Load, Segments, Skeleton, StatusMark, useTitle } from "../ui/parts.tsx";
 import { PageHead } from "../ui/shell.tsx";
-import { useFetched } from "./useFetched.ts";
+import { useCalmly } from "./useCalmly.ts";
+
+const CALM_MS = 1000;
+
+interface Compared {
+  info: Experiment;
+  table: TrialTable;
+}
+
+/** All of them, once all are there. */
+function together(shown: readonly ExperimentData[]): Loadable<Compared[]> {
+  const list: Compared[] = [];
+  let waits = false;
+  for (const data of shown) {
+    const [info, trials] = [data.info.value, data.trials.value];
+    if (info.state === "failed") return info;
+    if (trials.state === "failed") return trials;
+    if (info.state === "ready" && trials.state === "ready") list.push({ info: info.value, table: trials.value });
+    else waits = true;
+  }
+  return waits ? { state: "loading" } : { state: "ready", value: list };
+}
 
 export function ComparePage() {
   useTitle("Compare experiments");
-  const ids = (query.value.get("e") ?? "").split(",").filter(Boolean).map(Number).slice(0, 10);
-  const [loaded, again] = useFetched(
-    () =>
-      Promise.all(
-        ids.map(async (id) => ({ info: await experiments.get(id), table: fromSnapshot(await experiments.trials(id)) })),
-      ),
-    [ids.join()],
+  const ids = (query.value.get("e") ?? "")
+    .split(",")
+    .map(Number)
+    .filter((id) => Number.isSafeInteger(id) && id > 0)
+    .slice(0, 10);
+  const shown = useMemo(() => ids.map(experimentData), [ids.join()]);
+  useEffect(() => {
+    const ends = shown.map((data) => data.follow(stream));
+    return () => {
+      for (const end of ends) end();
+    };
+  }, [shown]);
+  const loaded = together(shown);
+  const again = () => {
+    for (const data of shown) data.load();
+  };
+  const calm = useCalmly(
+    shown.reduce((a, data) => a + data.version.value, 0),
+    CALM_MS,
   );
   const over = (query.value.get("over") ?? "trials") as Over;
   const yKind = query.value.get("y") === "log" ? "log" : "lin";
@@ -35,7 +70,7 @@ export function ComparePage() {
             ...bestSoFar(table, info.smallerIsBetter, over, info.startedAt),
           }))
         : [],
-    [loaded, over],
+    [shown, loaded.state, calm, over],
   );
   const unit = over === "time" ? "time" : over === "trials" ? "trials" : "work";
   const metrics = loaded.state === "ready" ? new Set(loaded.value.map((e) => e.info.metric)) : new Set<string>();

@@ -27,7 +27,7 @@ export function CompareTab({ data, info }: TabProps) {
   ] as const;
   return (
     <div class="body">
-      <Load of={data.trials.value} again={() => void data.load()}>
+      <Load of={data.trials.value} again={() => data.load()}>
         {(table) => {
           const rows = asked.map((id) => table.row.get(id)).filter((r) => r !== undefined);
           if (!rows.length) {

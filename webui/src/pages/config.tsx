@@ -29,7 +29,7 @@ export function ConfigTab({ info }: TabProps) {
 }
 
 function Plain({ info }: { info: Experiment }) {
-  const [yaml, again] = useFetched(() => asYaml(info.config), [info.id]);
+  const [yaml, again] = useFetched(() => asYaml(info.config), [info.id, info.config]);
   return (
     <Card title="Configuration" note="with all defaults filled in" tools={<Tools info={info} />}>
       <Load of={yaml} again={again}>
@@ -74,11 +74,11 @@ function Tools({ info }: { info: Experiment }) {
 function Difference({ info, other }: { info: Experiment; other: number }) {
   const [loaded, again] = useFetched(async () => {
     const [theirs, ours] = await Promise.all([
-      experiments.get(other).then((e) => asYaml(e.config)),
+      experiments.get(other).then((e) => asYaml(e.value.config)),
       asYaml(info.config),
     ]);
     return diffLines(theirs, ours);
-  }, [info.id, other]);
+  }, [info.id, info.config, other]);
   return (
     <Card
       title="Configuration"

@@ -54,7 +54,7 @@ export function CurvesCard(props: CurvesProps) {
   const note = loaded.state === "ready" ? loaded.value.sampling || `all ${int(loaded.value.list.length)} trials` : "";
   return (
     <Card title="Learning curves" note={note} tools={tools}>
-      <Load of={loaded} again={() => void data.load()} skeleton={<Skeleton rows={1} height={430} />}>
+      <Load of={loaded} again={() => data.load()} skeleton={<Skeleton rows={1} height={430} />}>
         {(curves) =>
           curves.list.length === 0 ? (
             <Empty title="No validation yet">

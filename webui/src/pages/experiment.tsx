@@ -56,7 +56,7 @@ export function ExperimentPage({ id, tab }: { id: number; tab: string }) {
       <>
         <PageHead crumbs={[["/experiments", "Experiments"]]} title={`Experiment ${id}`} />
         <section class="card">
-          <Failure error={info.error} again={() => void data.load()} />
+          <Failure error={info.error} again={() => data.load()} />
         </section>
       </>
     );

@@ -20,7 +20,7 @@ export function HparamsTab({ data, info }: TabProps) {
   const calm = useCalmly(data.version.value, 5000);
   return (
     <div class="body">
-      <Load of={data.trials.value} again={() => void data.load()} skeleton={<Skeleton rows={3} height={180} />}>
+      <Load of={data.trials.value} again={() => data.load()} skeleton={<Skeleton rows={3} height={180} />}>
         {(table) => <Views table={table} info={info} version={calm} />}
       </Load>
     </div>

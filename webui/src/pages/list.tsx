@@ -76,7 +76,7 @@ export function ListPage() {
         )}
       </div>
       <Card flush>
-        <Load of={loaded} again={() => void data.load()} skeleton={<Skeleton rows={14} height={24} />}>
+        <Load of={loaded} again={() => data.load()} skeleton={<Skeleton rows={14} height={24} />}>
           {() => (
             <Table
               label="Experiments"

@@ -5,7 +5,8 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { stream } from "../app.ts";
 import { experiments } from "../data/api.ts";
 import { asApiError, type Loadable } from "../data/experiment.ts";
-import { isAtLeast, LEVELS, mergeLines, readLine, trialsNamed } from "../data/logs.ts";
+import { catchUp, isAtLeast, LEVELS, mergeLines, readLine, trialsNamed } from "../data/logs.ts";
+import { mayPass, Refetcher } from "../data/refetch.ts";
 import type { TrialTable } from "../data/trials.ts";
 import type { LogLine, Message } from "../data/types.ts";
 import { clock, count, int } from "../format.ts";
@@ -32,16 +33,22 @@ export function LogsTab({ data, info }: TabProps) {
   const table = loaded.state === "ready" ? loaded.value : null;
   const running = useMemo(() => (table ? those(table, "running") : []), [table, calm]);
   const failed = useMemo(() => (table ? those(table, "errored") : []), [table, calm]);
+  // A trial may come and go before its lines are followed.
+  const turn = useMemo(
+    () => (table ? table.endedAt.filter((t) => t !== null).length + table.id.length : 0),
+    [table, calm],
+  );
   const ids = which === "all" ? null : which === "chosen" ? trialsNamed(asked) : which === "failed" ? failed : running;
   return (
     <div class="body">
-      <Load of={loaded} again={() => void data.load()}>
+      <Load of={loaded} again={() => data.load()}>
         {(t) =>
           t.id.length ? (
             <LogCard
               experiment={info.id}
               trials={ids}
               follows={(ids ?? running).slice(0, MOST_FOLLOWED)}
+              turn={turn}
               title="Logs"
               choose={<Chooser which={which} asked={asked} />}
             />
@@ -105,15 +112,17 @@ interface LogProps {
   trials: readonly number[] | null;
   /** Those whose new lines are shown as they come. */
   follows: readonly number[];
+  /** Another one when others may have new lines. */
+  turn?: number;
   title: string;
   choose?: ComponentChildren;
 }
 
-export function LogCard({ experiment, trials, follows, title, choose }: LogProps) {
+export function LogCard({ experiment, trials, follows, turn, title, choose }: LogProps) {
   const find = query.value.get("find") ?? "";
   const level = query.value.get("level") ?? "";
   const [follow, setFollow] = useState(true);
-  const { lines, note, again } = useLines({ experiment, trials, follows, find, level });
+  const { lines, note, again } = useLines({ experiment, trials, follows, turn, find, level });
   return (
     <Card
       title={title}
@@ -165,44 +174,47 @@ interface Wanted {
   experiment: number;
   trials: readonly number[] | null;
   follows: readonly number[];
+  turn?: number;
   find: string;
   level: string;
 }
 
 /** The lines that are wanted: those that are there, and those that come. */
-function useLines({ experiment, trials, follows, find, level }: Wanted) {
+function useLines({ experiment, trials, follows, turn, find, level }: Wanted) {
   const [lines, setLines] = useState<Loadable<LogLine[]>>({ state: "loading" });
   const [said, setSaid] = useState("");
-  const [attempt, setAttempt] = useState(0);
+  const again = useRef(() => {});
   const wanted = `${trials?.join() ?? "all"}/${find}/${level}/${experiment}`;
   const shown = useRef("");
   useEffect(() => {
     let gone = false;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const isNew = shown.current !== wanted;
-    const load = () =>
-      experiments.logs(experiment, { trials: trials ?? undefined, limit: LAST, level, find }).then(
-        (found) => {
-          if (gone) return;
-          const isFirst = shown.current !== wanted;
-          shown.current = wanted;
-          setSaid(
-            found.searched < found.trials ? `of the ${int(found.searched)} of ${int(found.trials)} that ran last` : "",
-          );
-          setLines((old) => ({
-            state: "ready",
-            value: isFirst || old.state !== "ready" ? found.lines : mergeLines(old.value, found.lines, KEPT),
-          }));
-        },
-        (e) => !gone && setLines((old) => (old.state === "ready" ? old : { state: "failed", error: asApiError(e) })),
-      );
-    const soon = (wait: number) => {
-      clearTimeout(timer);
-      timer = setTimeout(load, wait);
-    };
+    const refetcher = new Refetcher(async () => {
+      try {
+        const found = await experiments.logs(experiment, { trials: trials ?? undefined, limit: LAST, level, find });
+        if (gone) return;
+        const isFirst = shown.current !== wanted;
+        shown.current = wanted;
+        setSaid(
+          found.searched < found.trials ? `of the ${int(found.searched)} of ${int(found.trials)} that ran last` : "",
+        );
+        setLines((old) => ({
+          state: "ready",
+          value: isFirst || old.state !== "ready" ? found.lines : catchUp(old.value, found.lines, LAST, KEPT),
+        }));
+      } catch (e) {
+        const stays = mayPass(e);
+        if (!gone)
+          setLines((old) => (stays && old.state === "ready" ? old : { state: "failed", error: asApiError(e) }));
+        if (stays) throw e;
+      }
+    });
+    again.current = () => refetcher.now();
     if (trials?.length === 0) setLines({ state: "ready", value: [] });
     // Whoever types is not answered for every letter.
-    else soon(isNew && shown.current && find ? TYPING_MS : 0);
+    else if (isNew && shown.current && find) timer = setTimeout(() => refetcher.now(true), TYPING_MS);
+    else refetcher.now(isNew);
     const ends = follows.map((trial) =>
       stream.subscribe(`log:${trial}`, {
         message: (m: Message) => {
@@ -215,18 +227,19 @@ function useLines({ experiment, trials, follows, find, level }: Wanted) {
           );
         },
         // What came while there was no socket has been missed.
-        opened: () => soon(TYPING_MS),
+        opened: () => trials?.length !== 0 && refetcher.now(),
       }),
     );
     return () => {
       gone = true;
       clearTimeout(timer);
+      refetcher.stop();
       for (const end of ends) end();
     };
-  }, [wanted, follows.join(), attempt]);
+  }, [wanted, follows.join(), turn]);
   const number = lines.state === "ready" ? lines.value.length : 0;
   const note = lines.state === "ready" ? `${count(number, "line")} ${said}`.trim() : "";
-  return { lines, note, again: () => setAttempt(attempt + 1) };
+  return { lines, note, again: () => again.current() };
 }
 
 const LINE = 18;

@@ -72,7 +72,7 @@ export function OverviewTab({ data, info }: TabProps) {
           />
         }
       >
-        <Load of={loaded} again={() => void data.load()} skeleton={<Skeleton rows={8} />}>
+        <Load of={loaded} again={() => data.load()} skeleton={<Skeleton rows={8} />}>
           {(t) => (
             <TrialTableView
               table={t}

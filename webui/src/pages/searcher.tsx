@@ -1,9 +1,8 @@
 /** What the search method saw, what it answered and why; and its rungs, now or as they were at any event. */
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 import { experiments } from "../data/api.ts";
-import { asApiError, type ExperimentData, type Loadable, mergeDecisions } from "../data/experiment.ts";
 import { answers, markOf } from "../data/sentences.ts";
 import type { Decision, Experiment } from "../data/types.ts";
 import { clock, count, duration, int, value } from "../format.ts";
@@ -11,11 +10,9 @@ import { query, setQuery } from "../router.ts";
 import { Card, Empty, Load, Skeleton } from "../ui/parts.tsx";
 import type { TabProps } from "./experiment.tsx";
 import { Ladder } from "./ladder.tsx";
-import { useCalmly } from "./useCalmly.ts";
-import { useFetched } from "./useFetched.ts";
+import { useDecisions } from "./useDecisions.ts";
+import { changesOf, useFetched } from "./useFetched.ts";
 import { MOST_RESULTS, rungLengths, useRungs } from "./useRungs.ts";
-
-const PIECE = 200;
 
 export function SearcherTab({ data, info }: TabProps) {
   const chosen = query.value.get("event");
@@ -72,60 +69,6 @@ export function SearcherTab({ data, info }: TabProps) {
 /** On which side of the cut the good ones are. */
 export function better(info: Experiment): string {
   return `those ${info.smallerIsBetter ? "left" : "right"} of the line go on`;
-}
-
-/** The decisions up to an event, or the newest, going back as far as somebody scrolls. */
-function useDecisions(data: ExperimentData, event: number | null, trial: number | null) {
-  const [list, setList] = useState<Loadable<Decision[]>>({ state: "loading" });
-  const [last, setLast] = useState(0);
-  const [end, setEnd] = useState(false);
-  const [attempt, setAttempt] = useState(0);
-  const anchor = event === null ? undefined : event + 1;
-  useEffect(() => {
-    let gone = false;
-    const timer = setTimeout(
-      async () => {
-        try {
-          const found = await experiments.decisions(data.id, {
-            before: anchor,
-            limit: PIECE,
-            trial: trial ?? undefined,
-          });
-          if (gone) return;
-          setList({ state: "ready", value: found.decisions });
-          setLast(found.last);
-          setEnd(found.decisions.length < PIECE);
-        } catch (e) {
-          if (!gone) setList({ state: "failed", error: asApiError(e) });
-        }
-      },
-      event === null ? 0 : 120,
-    );
-    return () => {
-      gone = true;
-      clearTimeout(timer);
-    };
-  }, [data, event, trial, attempt, data.opens.value]);
-  const news = data.decisions.value;
-  const live = useMemo(() => {
-    if (event !== null || list.state !== "ready") return list;
-    const ours =
-      trial === null ? news : news.filter((d) => d.trial === trial || d.operations.some((o) => o.trial === trial));
-    return { state: "ready" as const, value: mergeDecisions(ours, list.value, Number.POSITIVE_INFINITY) };
-  }, [list, news, event, trial]);
-  const more = async () => {
-    if (end || live.state !== "ready" || !live.value.length) return;
-    const before = live.value[live.value.length - 1]!.event;
-    const found = await experiments.decisions(data.id, { before, limit: PIECE, trial: trial ?? undefined });
-    setEnd(found.decisions.length < PIECE);
-    setList({ state: "ready", value: mergeDecisions(found.decisions, live.value, Number.POSITIVE_INFINITY) });
-  };
-  return {
-    list: live,
-    last: Math.max(last, news[0]?.event ?? 0),
-    more: end ? null : more,
-    again: () => setAttempt(attempt + 1),
-  };
 }
 
 function Scrubber(props: { last: number; event: number | null; decision: Decision | undefined; info: Experiment }) {
@@ -199,7 +142,7 @@ function DecisionList(props: {
   return (
     <ol class="decisions" tabIndex={0} aria-label="Decisions">
       {list.map((d) => (
-        <li key={`${d.event}-${d.at}`} class={d.event === chosen ? "chosen" : ""}>
+        <li key={d.number} class={d.event === chosen ? "chosen" : ""}>
           <time title={d.at === null ? "" : new Date(d.at * 1000).toLocaleString()}>
             {d.at === null ? "" : clock(d.at)}
           </time>
@@ -262,8 +205,7 @@ function linked(text: string, info: Experiment): ComponentChildren {
 }
 
 function MethodSummary({ data, info }: TabProps) {
-  const calm = useCalmly(data.version.value + (data.decisions.value[0]?.event ?? 0), 2000);
-  const [loaded, again] = useFetched(() => experiments.summary(info.id), [info.id, calm, info.state]);
+  const [loaded, again] = useFetched(() => experiments.summary(info.id), [info.id], changesOf(data), 2000);
   const at = loaded.state === "ready" ? loaded.value.event : null;
   return (
     <Card title="The method's own words" note={at === null ? info.searcher : `after event ${int(at)}`}>

@@ -20,7 +20,7 @@ import { LogCard } from "./logs.tsx";
 import { DecisionText } from "./searcher.tsx";
 import { Metrics, type PartProps, rowOf } from "./trialMetrics.tsx";
 import { useCalmly } from "./useCalmly.ts";
-import { useFetched } from "./useFetched.ts";
+import { changesOf, useFetched } from "./useFetched.ts";
 
 const TABS = [
   ["metrics", "Metrics"],
@@ -57,7 +57,7 @@ export function TrialPage({ experiment, id, tab }: { experiment: number; id: num
       <div class="body">
         {info.state === "failed" && (
           <Card>
-            <Failure error={info.error} again={() => void data.load()} />
+            <Failure error={info.error} again={() => data.load()} />
           </Card>
         )}
         {info.state === "loading" && <Skeleton rows={3} height={120} />}
@@ -70,7 +70,7 @@ export function TrialPage({ experiment, id, tab }: { experiment: number; id: num
 function Body({ tab, id, data, info }: { tab: string; id: number; data: ExperimentData; info: Experiment }) {
   if (tab === "hparams") return <Hparams id={id} data={data} info={info} />;
   if (tab === "logs") return <LogCard experiment={info.id} trials={[id]} follows={[id]} title={`Log of trial ${id}`} />;
-  if (tab === "checkpoints") return <Checkpoints id={id} info={info} />;
+  if (tab === "checkpoints") return <Checkpoints id={id} data={data} info={info} />;
   if (tab === "history") return <History id={id} data={data} info={info} />;
   return <Metrics id={id} data={data} info={info} />;
 }
@@ -190,8 +190,8 @@ function Hparams({ id, data, info }: PartProps) {
   );
 }
 
-function Checkpoints({ id, info }: { id: number; info: Experiment }) {
-  const [loaded, again] = useFetched(() => trials.checkpoints(id), [id]);
+function Checkpoints({ id, data, info }: PartProps) {
+  const [loaded, again] = useFetched(() => trials.checkpoints(id), [id], changesOf(data, id));
   return (
     <Card flush title="Checkpoints">
       <Load of={loaded} again={again}>
@@ -230,15 +230,14 @@ function Story({ sentences }: { sentences: readonly string[] }) {
 }
 
 function History({ id, data, info }: PartProps) {
-  const found = rowOf(data, id);
-  const turn = found ? found.table.status[found.row] + String(found.table.restarts[found.row]) : "";
-  const [loaded, again] = useFetched(async () => {
+  const read = async () => {
     const [story, decided] = await Promise.all([
-      trials.story(id).catch(() => ({ sentences: [] as string[] })),
+      trials.story(id),
       experiments.decisions(info.id, { trial: id, limit: 200 }),
     ]);
     return { story: story.sentences, decisions: [...decided.decisions].reverse() };
-  }, [id, turn]);
+  };
+  const [loaded, again] = useFetched(read, [id], changesOf(data, id));
   return (
     <Load of={loaded} again={again}>
       {({ story, decisions }) => (
@@ -246,7 +245,7 @@ function History({ id, data, info }: PartProps) {
           <Card title="Decisions about this trial" note="oldest first">
             <ol class="decisions plain" aria-label="Decisions about this trial">
               {decisions.map((d) => (
-                <li key={`${d.event}-${d.at}`}>
+                <li key={d.number}>
                   <time>{d.at === null ? "" : clock(d.at)}</time>
                   <i class="mark m-quiet" aria-hidden="true" />
                   <DecisionText

@@ -9,8 +9,7 @@ import { useKeys } from "../keys.ts";
 import { query, setQuery } from "../router.ts";
 import { ChartHost } from "../ui/chart.tsx";
 import { Card, Empty, Load, Segments, Skeleton } from "../ui/parts.tsx";
-import { useCalmly } from "./useCalmly.ts";
-import { useFetched } from "./useFetched.ts";
+import { changesOf, useFetched } from "./useFetched.ts";
 
 /** What a view of a trial is given. */
 export interface PartProps {
@@ -28,10 +27,7 @@ export function rowOf(data: ExperimentData, id: number) {
 }
 
 export function Metrics({ id, data, info }: PartProps) {
-  const found = rowOf(data, id);
-  const units = found ? found.table.units[found.row]! : 0;
-  const calm = useCalmly(Math.round(units * 1000), 2000);
-  const [loaded, again] = useFetched(() => trials.metrics(id), [id, calm]);
+  const [loaded, again] = useFetched(() => trials.metrics(id), [id], changesOf(data, id));
   return (
     <Load of={loaded} again={again} skeleton={<Skeleton rows={2} height={240} />}>
       {({ groups }) => <MetricCharts metrics={groups} info={info} />}

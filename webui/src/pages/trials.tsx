@@ -64,7 +64,7 @@ export function TrialsTab({ data, info }: TabProps) {
           </>
         }
       >
-        <Load of={loaded} again={() => void data.load()} skeleton={<Skeleton rows={14} />}>
+        <Load of={loaded} again={() => data.load()} skeleton={<Skeleton rows={14} />}>
           {(t) => (
             <TrialTableView table={t} info={info} columns={shown} version={data.version.value} class="fill deep" />
           )}

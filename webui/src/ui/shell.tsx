@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { connection, dismiss, lostAt, notices, now, user } from "../app.ts";
+import { behind } from "../data/refetch.ts";
 import { useKeys } from "../keys.ts";
 import { go, path } from "../router.ts";
 import { toggleTheme } from "../theme.ts";
@@ -94,9 +95,11 @@ const WORDS = {
 
 export function ConnectionMark() {
   if (connection.value === "idle") return null;
+  // Live is only what lacks nothing that was told.
+  const shown = connection.value === "live" && behind.value > 0 ? "resync" : connection.value;
   return (
-    <span class={`connection c-${connection.value}`} role="status" title="Whether news arrive as they happen">
-      {WORDS[connection.value]}
+    <span class={`connection c-${shown}`} role="status" title="Whether news arrive as they happen">
+      {WORDS[shown]}
     </span>
   );
 }

@@ -13,7 +13,7 @@ from determined.domain.states import ExperimentState
 from determined.errors import InvalidInput, NotFound
 from determined.master.api.call import Call, Handled
 from determined.master.api.routing import Routes
-from determined.master.api.sending import Whole
+from determined.master.api.sending import Whole, json_answer
 from determined.master.ui import curves
 from determined.master.ui.encodings import Body, Encoded
 from determined.storage.protocol import ExperimentFilter, Order, Page
@@ -22,6 +22,8 @@ from determined.wire import ui as wire
 routes = Routes()
 DEFAULT_LIMIT: Final = 200
 MAX_LIMIT: Final = 1_000
+AT_LEAST: Final = b"det-at-least"
+MAX_DIGITS: Final = 16
 SORT_KEYS: Final = {
     "id": "ID",
     "name": "NAME",
@@ -64,7 +66,7 @@ async def get_experiment(call: Call) -> Handled:
     experiment = await call.store.get_experiment(call.experiment_id)
     [row] = await call.service.feed.rows.of([experiment])
     shape = call.service.feed.rows.shape(experiment)
-    return wire.with_details(
+    answer = wire.with_details(
         row,
         seq=seq,
         unit=shape.unit,
@@ -73,6 +75,7 @@ async def get_experiment(call: Call) -> Handled:
         message=experiment.message,
         has_code=bool(experiment.context),
     )
+    return json_answer(answer, ((b"etag", _etag(call, seq)),))
 
 
 @routes.add("GET", "/v1/ui/experiments/{experiment_id}/config", answer=wire.UiConfig)
@@ -86,7 +89,8 @@ async def submitted_config(call: Call) -> Handled:
 async def trial_table(call: Call) -> Handled:
     """Get all trials of an experiment, column by column; with an ETag, and at most a second behind."""
     experiment = await _experiment(call)
-    return _answer(call, await call.service.feed.trials(experiment, call.query.boolean("folded")))
+    fold = call.query.boolean("folded")
+    return _answer(call, await call.service.feed.trials(experiment, fold, _at_least(call)))
 
 
 @routes.add("GET", "/v1/ui/experiments/{experiment_id}/curves", answer=None, parameters=["limit", "points"])
@@ -95,7 +99,8 @@ async def learning_curves(call: Call) -> Handled:
     experiment = await _experiment(call)
     limit = _bounded(call, "limit", 1_000, 2, curves.MAX_CURVES)
     points = _bounded(call, "points", 200, 4, curves.MAX_POINTS)
-    return _answer(call, await call.service.feed.curves(experiment, limit, points), b"application/octet-stream")
+    encoded = await call.service.feed.curves(experiment, limit, points, _at_least(call))
+    return _answer(call, encoded, b"application/octet-stream")
 
 
 @routes.add(
@@ -122,7 +127,7 @@ async def rungs(call: Call) -> Handled:
     limit = call.query.optional_integer("limit")
     if limit is not None and limit < 0:
         raise InvalidInput(f"limit must be at least 0, got {limit}; leave it out for all results")
-    return _answer(call, await call.service.feed.rungs(experiment, event, limit))
+    return _answer(call, await call.service.feed.rungs(experiment, event, limit, _at_least(call)))
 
 
 @routes.add("GET", "/v1/ui/experiments/{experiment_id}/summary", answer=wire.UiSummary)
@@ -164,11 +169,24 @@ def _bounded(call: Call, name: str, default: int, low: int, high: int) -> int:
     return number
 
 
-def _answer(call: Call, encoded: Encoded, content_type: bytes = b"application/json") -> Whole:
+def _at_least(call: Call) -> int:
+    """The version that whoever asks has heard of: an older answer will not do.
+
+    A header and no parameter, as browsers keep answers by their address.
+    """
+    text = call.header(AT_LEAST)
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < MAX_DIGITS else 0
+
+
+def _etag(call: Call, seq: int) -> bytes:
     # The master's id is part of it: after a restart the numbers may start lower than they had come.
-    etag = f'"{call.api.identity.master_id[:8]}-{encoded.seq}"'
-    headers = ((b"etag", etag.encode()), (b"cache-control", b"private, no-cache"))
-    if etag in call.header(b"if-none-match"):
+    return f'"{call.api.identity.master_id[:8]}-{seq}"'.encode()
+
+
+def _answer(call: Call, encoded: Encoded, content_type: bytes = b"application/json") -> Whole:
+    etag = _etag(call, encoded.seq)
+    headers = ((b"etag", etag), (b"cache-control", b"private, no-cache"))
+    if etag.decode() in call.header(b"if-none-match"):
         return Whole(b"", content_type, headers, 304)
     return _sent(call, encoded.body, content_type, headers)
 
