@@ -27,7 +27,8 @@ MORE = {
 # What is wrong with the layout, in words. Left alone: what scrolls by itself, and texts that end in dots on purpose and
 # tell the rest in a title.
 _WRONG = """() => {
-  const wrong = [], W = innerWidth, name = (e) => `${e.tagName.toLowerCase()}.${e.className} "${(e.textContent || '').slice(0, 40)}"`;
+  const wrong = [], W = innerWidth,
+    name = (e) => `${e.tagName.toLowerCase()}.${e.className} "${(e.textContent || '').slice(0, 40)}"`;
   const over = document.documentElement.scrollWidth - W;
   if (over > 0) wrong.push(`the page is ${over} px too wide`);
   const seen = (e) => e.checkVisibility({visibilityProperty: true}) && e.getBoundingClientRect().width > 1;
@@ -36,24 +37,28 @@ _WRONG = """() => {
       if (/auto|scroll/.test(getComputedStyle(p).overflowX) && p.scrollWidth > p.clientWidth) return true;
     return false;
   };
-  const controls = 'button, a.btn, input, select, textarea, .tabs a, .rail a, h1, h2, h3, .card, .kpis > *, .notice, dialog';
+  const controls = 'button, a.btn, input, select, textarea, .tabs a, .rail a, h1, h2, h3, .card, .kpis > *, .notice, '
+    + 'dialog';
   for (const e of document.querySelectorAll(controls)) {
     if (!seen(e) || e.closest('.hidden-label, .skip')) continue;
     const r = e.getBoundingClientRect();
     if ((r.left < -1 || r.right > W + 1) && !scrolls(e)) wrong.push(`outside: ${name(e)}`);
   }
-  const texts = 'button, a.btn, .tabs a, .rail a, h1, h2, h3, .chip, .kpis em, .kpis b, .card-head .note, .crumbs a, .tag, .status, label, .sub, th';
+  const texts = 'button, a.btn, .tabs a, .rail a, h1, h2, h3, .chip, .kpis em, .kpis b, .card-head .note, '
+    + '.crumbs a, .tag, .status, label, .sub, th';
   for (const e of document.querySelectorAll(texts)) {
     if (!seen(e) || e.closest('.hidden-label, .skip, .tbody')) continue;
     const style = getComputedStyle(e), told = e.title || e.closest('[title]');
     if (style.display === 'inline' || (style.textOverflow === 'ellipsis' && told)) continue;
     if (e.scrollWidth > e.clientWidth + 1 && style.overflowX !== 'auto') wrong.push(`cut: ${name(e)}`);
   }
-  for (const row of document.querySelectorAll('.page-head, .tools, .card-head, .kpis, .tabs, .chips, .under-head, .dialog-answers, .segments')) {
+  for (const row of document.querySelectorAll('.page-head, .tools, .card-head, .kpis, .tabs, .chips, '
+    + '.under-head, .dialog-answers, .segments')) {
     const boxes = [...row.children].filter((e) => seen(e) && !e.matches('.grow, kbd'));
     for (let i = 0; i < boxes.length; i++) for (let j = i + 1; j < boxes.length; j++) {
       const a = boxes[i].getBoundingClientRect(), b = boxes[j].getBoundingClientRect();
-      const x = Math.min(a.right, b.right) - Math.max(a.left, b.left), y = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+      const x = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+      const y = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
       if (x > 1 && y > 1) wrong.push(`overlap: ${name(boxes[i])} and ${name(boxes[j])}`);
     }
   }
