@@ -29,7 +29,7 @@ class Noun(NamedTuple):
 # Where a prefix fits several, the first counts.
 NOUNS = (
     Noun("experiment", "determined.cli.experiment", "searches: create, list, describe, pause, kill ..."),
-    Noun("trial", "determined.cli.trial", "trials: describe, logs, story, kill, download"),
+    Noun("trial", "determined.cli.trial", "trials: describe, logs, story, cancel, kill, download"),
     Noun("checkpoint", "determined.cli.checkpoint", "checkpoints: describe, download, delete"),
     Noun("user", "determined.cli.user", "users: login, logout, whoami, list, create ..."),
     Noun("master", "determined.cli.master", "the master: info, config, logs, trust"),

@@ -78,6 +78,13 @@ def story(call: Call) -> None:
         print(visible(sentence))
 
 
+def cancel(call: Call) -> None:
+    """Let trials save and end."""
+    for trial_id in call.args.trial_ids:
+        call.session.post(f"/api/v1/trials/{trial_id}/cancel")
+        print(f"Canceled trial {trial_id}")
+
+
 def kill(call: Call) -> None:
     """End trials at once."""
     for trial_id in call.args.trial_ids:
@@ -118,6 +125,7 @@ COMMAND = Command(
         Command("describe", "show a trial in detail", describe, (TRIAL, _METRICS, TABLE, pages(1000))),
         Command("logs", "print the log", logs, (TRIAL, log_options)),
         Command("story", "tell what was asked of it, why, and what it did", story, (TRIAL, JSON)),
+        Command("cancel", "end, after saving", cancel, (_TRIALS,)),
         Command("kill", "end at once", kill, (_TRIALS,)),
         Command("download", "download a checkpoint", download, (TRIAL, _WHICH, _FOLDER, metric_choice, QUIET)),
     ),

@@ -76,6 +76,12 @@ class TrialKillRequested(_Fact, frozen=True, kw_only=True):
     trial_id: TrialId
 
 
+class TrialCancelRequested(_Fact, frozen=True, kw_only=True):
+    """A user asked one trial to save and leave, for good."""
+
+    trial_id: TrialId
+
+
 class SlotsGranted(_Fact, frozen=True, kw_only=True):
     """A queued run got its slots: the intent to start it."""
 
@@ -179,6 +185,7 @@ Fact = (
     | ExperimentCommanded
     | MethodFailed
     | TrialKillRequested
+    | TrialCancelRequested
     | SlotsGranted
     | RunSeen
     | RunExited
@@ -198,6 +205,7 @@ KINDS: Mapping[str, type[Fact]] = {
     "experiment_commanded": ExperimentCommanded,
     "method_failed": MethodFailed,
     "trial_kill_requested": TrialKillRequested,
+    "trial_cancel_requested": TrialCancelRequested,
     "slots_granted": SlotsGranted,
     "run_seen": RunSeen,
     "run_exited": RunExited,

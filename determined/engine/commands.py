@@ -65,3 +65,10 @@ def on_kill_trial(engine: Core, fact: facts.TrialKillRequested) -> None:
     if trial is not None:
         failing = trial.state is TrialState.STOPPING_ERROR
         engine.push(trial, TrialState.STOPPING_ERROR if failing else TrialState.STOPPING_KILLED)
+
+
+def on_cancel_trial(engine: Core, fact: facts.TrialCancelRequested) -> None:
+    """Let one trial save and leave, for good; one that is over, or is killed already, stays as it is."""
+    trial = engine.trials.get(fact.trial_id)
+    if trial is not None:
+        engine.push(trial, TrialState.STOPPING_CANCELED)

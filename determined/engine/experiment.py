@@ -76,6 +76,7 @@ _HANDLERS: dict[type[Any], Callable[[Core, Any], None]] = {
     facts.ExperimentCommanded: commands.on_commanded,
     facts.MethodFailed: commands.on_method_failed,
     facts.TrialKillRequested: commands.on_kill_trial,
+    facts.TrialCancelRequested: commands.on_cancel_trial,
     facts.OperationsPosted: operations.on_operations,
     facts.SlotsGranted: runs.on_granted,
     facts.RunSeen: runs.on_seen,

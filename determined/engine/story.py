@@ -114,6 +114,7 @@ def _granted(fact: facts.SlotsGranted) -> str:
 
 _TELL: dict[type[Fact], Callable[[Any], str]] = {
     facts.TrialKillRequested: lambda f: "a user asked to kill it",
+    facts.TrialCancelRequested: lambda f: "a user asked to cancel it",
     facts.SlotsGranted: _granted,
     facts.RunSeen: lambda f: f"run {f.run_id} passed the start line",
     facts.RunExited: _exited,

@@ -150,6 +150,25 @@ def test_a_master_that_was_stopped_and_goes_on_has_harmed_nobody(tmp_path: Path)
             assert waiting.begins(session) == ["0"]
 
 
+def test_a_trial_that_was_to_be_canceled_is_so_although_the_master_died(tmp_path: Path) -> None:
+    with LocalMaster(tmp_path / "m") as master:
+        waiting = Waiting(master, tmp_path)
+        for _ in range(2):
+            assert master.det("t", "cancel", str(waiting.trial["id"])).returncode == 0
+        before = waiting.pids
+        master.kill()
+        master.start()
+        with master.session() as session:
+            [trial] = trials_of(session, waiting.experiment)
+            assert trial["state"] == "STATE_STOPPING_CANCELED"
+            assert waiting.pids == before
+            (tmp_path / "gate").open("w").close()
+            assert until_over(session, waiting.experiment) == "STATE_CANCELED"
+            [trial] = trials_of(session, waiting.experiment)
+            assert trial["restarts"] == 0
+            assert waiting.begins(session) == ["0"]
+
+
 def test_a_master_with_a_thousand_open_polls_stops_when_it_is_told_to(tmp_path: Path) -> None:
     with LocalMaster(tmp_path / "m") as master:
         waiting = Waiting(master, tmp_path)

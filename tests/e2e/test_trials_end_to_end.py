@@ -87,6 +87,44 @@ def test_a_killed_trial_is_reported_once_and_the_search_goes_on(
     assert [p for p in master.trial_processes() if f"{experiment}." in p.environ()["DET_ALLOCATION_ID"]] == []
 
 
+SAVES_WHEN_ASKED = """
+import determined as det
+
+with det.core.init() as context:
+    for op in context.searcher.operations():
+        context.preempt.should_preempt()
+        context.preempt._watcher.join()
+        with context.checkpoint.store_path({"steps_completed": 1}) as (path, _):
+            (path / "steps").write_text("1")
+        assert context.preempt.should_preempt()
+        break
+"""
+
+
+def test_a_canceled_trial_saves_and_the_search_goes_on(master: LocalMaster, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "train.py").write_text(SAVES_WHEN_ASKED)
+    experiment = submit(master, model, write_config(tmp_path, searcher="random", more=", max_trials: 2"))
+    with master.session() as session:
+        until_running(session, experiment, 2)
+        first, second = (trial["id"] for trial in trials_of(session, experiment))
+        assert master.det("t", "cancel", str(first)).stdout == f"Canceled trial {first}\n"
+        for line in session.stream(f"/api/v1/experiments/{experiment}/watch", {"follow": True}):
+            if line["result"]["trials"]["canceled"] == 1:
+                break
+        assert state_of(session, experiment) == "STATE_RUNNING"
+        assert len(session.get(f"/api/v1/trials/{first}/checkpoints")["checkpoints"]) == 1
+        # In a pause, too.
+        assert master.det("e", "pause", str(experiment)).returncode == 0
+        session.post(f"/api/v1/trials/{second}/cancel")
+        assert until_over(session, experiment) == "STATE_CANCELED"
+        assert [t["restarts"] for t in trials_of(session, experiment)] == [0, 0]
+    events = events_of(master, experiment)
+    assert kinds(events)["trialExitedEarly"] == 2
+    assert kinds(events)["trialClosed"] == 2
+
+
 def test_pause_checkpoints_and_activate_resumes_without_counting_a_restart(
     master: LocalMaster, model: Path, tmp_path: Path
 ) -> None:

@@ -69,6 +69,7 @@ async def test_a_run_reaches_nothing_else(m: Rig) -> None:
         (f"/v1/trials/{other.trial}/early_exit", {"reason": "EXITED_REASON_INVALID_HP"}),
         (f"/v1/trials/{other.trial}/kill", None),
         (f"/v1/trials/{t.trial}/kill", None),
+        (f"/v1/trials/{t.trial}/cancel", None),
         (f"/v1/experiments/{t.experiment}/kill", None),
         (f"/v1/allocations/{other.allocation}/signals/ack_preemption", None),
         ("/task-logs", [{"task_id": task, "log": "x"}]),

@@ -461,6 +461,23 @@ async def test_following_a_log_ends_when_the_trial_is_over(m: Rig) -> None:
 
 
 @served
+async def test_a_canceled_trial_is_asked_to_leave_and_the_search_hears_of_it(m: Rig) -> None:
+    t = await m.start_trial(await m.create())
+    assert await m.post(f"/v1/trials/{t.trial}/cancel") == {}
+    assert (await m.get(f"/v1/trials/{t.trial}"))["trial"]["state"] == "STATE_STOPPING_CANCELED"
+    asked = await t.get(f"/v1/allocations/{t.allocation}/signals/preemption")
+    assert asked["preempt"] is True
+    assert await m.post(f"/v1/trials/{t.trial}/cancel") == {}
+    refused(await m.call("POST", "/v1/trials/99/cancel"), 404)
+    await m.post(f"/v1/trials/{t.trial}/kill")
+    await m.lines(f"/v1/trials/{t.trial}/logs", params={"follow": "true"})
+    assert (await m.get(f"/v1/trials/{t.trial}"))["trial"]["state"] == "STATE_CANCELED"
+    assert await m.post(f"/v1/trials/{t.trial}/cancel") == {}
+    story = (await m.get(f"/v1/trials/{t.trial}/story"))["sentences"]
+    assert [s for s in story if "a user asked to cancel it" in s] == [s for s in story if "cancel" in s]
+
+
+@served
 async def test_forwarders_ship_lines_under_both_paths(m: Rig) -> None:
     t = await m.start_trial(await m.create())
     task = t.allocation.rpartition(".")[0]

@@ -184,6 +184,11 @@ class Model:
             if t.id == fact.trial_id and not t.end:
                 self.stop_trial(t, "ERROR" if t.stop == "ERROR" else "KILLED")
 
+    def on_TrialCancelRequested(self, fact: facts.TrialCancelRequested) -> None:
+        for t in self.all:
+            if t.id == fact.trial_id and not t.end:
+                self.stop_trial(t, "CANCELED")
+
     def on_OperationsPosted(self, fact: facts.OperationsPosted) -> None:
         if not (self.state in ("ACTIVE", "PAUSED") or self.state.startswith("STOPPING_")):
             return

@@ -116,6 +116,10 @@ class EngineAndModel(RuleBasedStateMachine):
     def kill(self, number: int) -> None:
         self.tell(facts.TrialKillRequested(at=self.now(), trial_id=TrialId(number)))
 
+    @rule(number=st.integers(0, 6))
+    def cancel(self, number: int) -> None:
+        self.tell(facts.TrialCancelRequested(at=self.now(), trial_id=TrialId(number)))
+
     @rule(number=pick, shift=late)
     def grant(self, number: int, shift: int) -> None:
         self.tell(facts.SlotsGranted(**self.about(number, shift, queued=True), slot_ids=(0, 1), agent="host"))

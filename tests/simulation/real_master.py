@@ -186,6 +186,7 @@ _REPLIES: dict[str, Callable[[MasterService, Any], Coroutine[Any, Any, Any]]] = 
     "operations": _operations,
     "command": lambda service, verb: service.command(EXPERIMENT, verb),
     "kill_trial": lambda service, trial_id: service.kill_trial(TrialId(trial_id)),
+    "cancel_trial": lambda service, trial_id: service.cancel_trial(TrialId(trial_id)),
     "state": _state,
 }
 _REPORTS: dict[str, Callable[[MasterService, RunKey, Any], Coroutine[Any, Any, Any]]] = {

@@ -236,5 +236,9 @@ class Requests:
         fact = facts.TrialKillRequested(at=self.master.clock.now, trial_id=TrialId(call.body))
         self.master.submit(fact, lambda error: answer(error))
 
+    def _on_cancel_trial(self, call: Call, answer: Answer) -> None:
+        fact = facts.TrialCancelRequested(at=self.master.clock.now, trial_id=TrialId(call.body))
+        self.master.submit(fact, lambda error: answer(error))
+
     def _on_state(self, call: Call, answer: Answer) -> None:
         answer(self.master.disk.state)

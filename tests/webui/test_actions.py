@@ -53,6 +53,13 @@ class Person:
         expect(notice).to_be_visible()
         notice.get_by_role("button", name="Dismiss").click()
 
+    def agrees(self, name: str, within: Locator | None = None) -> None:
+        """Press what asks first, and say yes by Enter, which is where the focus is."""
+        self.press(f"{name}…", within)
+        expect(self.page.get_by_role("dialog").get_by_role("button", name=name, exact=True)).to_be_focused()
+        self.page.keyboard.press("Enter")
+        expect(self.page.get_by_role("dialog")).to_have_count(0)
+
     def stops(self, how: str) -> None:
         self.press("Stop…")
         self.press(how, self.page.get_by_role("dialog"))
@@ -85,28 +92,28 @@ def test_everything_that_can_be_done_is_done(
     expect(row).to_contain_text("running")
     row.get_by_role("checkbox").check()
     bulk = page.get_by_role("toolbar", name="Selected experiments")
-    who.press("Pause", bulk)
+    who.agrees("Pause", bulk)
     who.told(f"Experiment {number} is paused.")
     expect(row).to_contain_text("paused")
     who.keeps("list")
-    who.press("Resume", bulk)
+    who.agrees("Resume", bulk)
     who.told(f"Experiment {number} is resumed.")
 
     # One experiment: its curves grow, it is paused and goes on.
     row.get_by_role("link", name=f"long {theme}").click()
     before = seen.until("(c) => c.curves?.drawn === 2 && c.curves?.last > 3")["curves"]["last"]
     seen.until(f"(c) => c.curves.last > {before}")
-    who.press("Pause")
+    who.agrees("Pause")
     who.sees("paused")
     who.keeps("overview")
-    who.press("Resume")
+    who.agrees("Resume")
     who.sees("running")
     for tab in ("Searcher", "Hyperparameters", "Config", "Code", "Logs"):
         who.follow(tab)
         who.keeps(tab.lower())
     expect(page.get_by_role("log")).to_contain_text("step ")
 
-    # Its trials: one is killed, all are downloaded.
+    # Its trials: one is killed, one is canceled, all are downloaded.
     who.follow("Trials")
     trials = page.get_by_role("grid", name="Trials")
     with page.expect_download() as table:
@@ -117,8 +124,13 @@ def test_everything_that_can_be_done_is_done(
     for tab in ("Hyperparameters", "Logs", "Checkpoints", "History", "Metrics"):
         who.follow(tab)
         who.keeps(f"trial-{tab.lower()}")
-    who.press("Kill…")
-    who.press("Kill trial", page.get_by_role("dialog"))
+    who.stops("Kill trial")
+    who.sees("canceled")
+    page.goto(f"/experiments/{number}/trials?q=state%3Drunning")
+    trials.get_by_role("row").nth(1).get_by_role("link").first.click()
+    seen.until("(c) => c['metric-loss']?.series[0]?.[1] > 2")
+    who.stops("Cancel trial")
+    who.told("is being canceled.")
     who.sees("canceled")
 
     # Its checkpoints can be had.

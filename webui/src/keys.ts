@@ -16,6 +16,8 @@ export function startKeys(): void {
     const typing = target.matches(TYPED_INTO);
     if (typing && event.key === "Escape") return target.blur();
     if (typing || document.querySelector("dialog[open]")) return;
+    // Enter on a button or a link is for that, not for the row that was chosen before.
+    if (event.key === "Enter" && target.closest("a, button, summary, input, label")) return;
     const sequence = prefix && event.timeStamp - prefixAt < 1200 ? `${prefix} ${event.key}` : event.key;
     prefix = "";
     const newest = [...layers].reverse();

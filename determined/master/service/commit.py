@@ -270,6 +270,7 @@ _QUIET = frozenset(
         facts.OperationsPosted,
         facts.ExperimentCommanded,
         facts.TrialKillRequested,
+        facts.TrialCancelRequested,
         facts.RunSeen,
         facts.OperationCompleted,
         facts.ProgressReported,

@@ -283,11 +283,19 @@ class MasterService:
 
     async def kill_trial(self, trial_id: TrialId) -> None:
         """End one trial; the search goes on."""
-        lane = await self.commits.lane_of_trial(trial_id)
+        await self._tell_trial(facts.TrialKillRequested(at=self.clock(), trial_id=trial_id))
+
+    async def cancel_trial(self, trial_id: TrialId) -> None:
+        """Let one trial save and leave, for good; the search goes on."""
+        await self._tell_trial(facts.TrialCancelRequested(at=self.clock(), trial_id=trial_id))
+
+    async def _tell_trial(self, fact: facts.TrialKillRequested | facts.TrialCancelRequested) -> None:
+        lane = await self.commits.lane_of_trial(fact.trial_id)
         if lane is None:
-            await self.store.get_trial(trial_id)
+            # It is over, if it ever was.
+            await self.store.get_trial(fact.trial_id)
             return
-        await self.commits.commit(lane, facts.TrialKillRequested(at=self.clock(), trial_id=trial_id))
+        await self.commits.commit(lane, fact)
 
     async def next_operation(self, run: RunKey) -> NextOperation:
         """The trial's current operation; held while the search decides."""

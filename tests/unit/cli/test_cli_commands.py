@@ -458,6 +458,13 @@ def test_trials_are_killed(peer: HttpPeer, capsys: Capture) -> None:
     assert capsys.readouterr().out == "Killed trial 3\n"
 
 
+def test_trials_are_canceled(peer: HttpPeer, capsys: Capture) -> None:
+    peer.on("POST", f"{V1}/trials/3/cancel", {})
+    peer.on("POST", f"{V1}/trials/4/cancel", {})
+    assert main(["t", "cancel", "3", "4"]) == 0
+    assert capsys.readouterr().out == "Canceled trial 3\nCanceled trial 4\n"
+
+
 def test_a_trial_tells_its_story(peer: HttpPeer, capsys: Capture) -> None:
     sentences = ["1. After 0.0 s it was created.", "2. After 1.0 s it \x1b[31mended."]
     peer.on("GET", f"{V1}/trials/3/story", {"sentences": sentences})

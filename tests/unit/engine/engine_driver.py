@@ -138,6 +138,10 @@ class Driver:
         """A user ends a trial."""
         return self.tell(facts.TrialKillRequested(at=self._now(), trial_id=self.id_of(name)))
 
+    def cancel(self, name: str) -> list[Effect]:
+        """A user asks a trial to save and leave."""
+        return self.tell(facts.TrialCancelRequested(at=self._now(), trial_id=self.id_of(name)))
+
     # Trials
 
     def id_of(self, name: str) -> TrialId:

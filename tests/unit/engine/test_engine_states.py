@@ -311,6 +311,84 @@ def test_killing_the_last_trial_does_not_end_the_search() -> None:
     assert driver.engine.state is ExperimentState.ACTIVE
 
 
+@pytest.mark.parametrize("state", ["ACTIVE", "PAUSED", "STOPPING_COMPLETED", "STOPPING_CANCELED"])
+@pytest.mark.parametrize("code", [0, 1])
+def test_one_trial_is_canceled_by_asking_it_to_leave_as_often_as_one_likes(state: str, code: int) -> None:
+    driver = _in_state(state)
+    before = len(driver.history)
+    asked = [*driver.said(fx.RunPreempt)]
+    for _ in range(3):
+        driver.cancel("a")
+        asked += driver.said(fx.RunPreempt)
+        assert driver.said(fx.RunKill) == []
+        assert driver.state("a") == "STOPPING_CANCELED"
+    assert len(driver.history) == before + 3
+    assert asked == [fx.RunPreempt(driver.id_of("a"), RunId(1))]
+    # Whoever was asked and says so has left in good order, whatever its code.
+    driver.acknowledge("a")
+    driver.exit("a", code)
+    assert driver.state("a") == "CANCELED"
+    assert driver.new_events() == ["exited a KILLED", "closed a"]
+
+
+@pytest.mark.parametrize("state", ["STOPPING_KILLED", "STOPPING_ERROR"])
+def test_a_trial_that_is_killed_is_not_canceled(state: str) -> None:
+    driver = _in_state(state)
+    assert not [e for e in driver.cancel("a") if not isinstance(e, fx.RunKill)]
+    assert driver.state("a") == state
+    driver.exit("a", 137)
+    assert driver.state("a") == ("ERROR" if state == "STOPPING_ERROR" else "CANCELED")
+
+
+def test_a_canceled_trial_has_an_hour_can_be_killed_and_gets_no_more_work() -> None:
+    driver = searching("ab")
+    driver.cancel("a")
+    deadline = fx.DeadlineSet(driver.id_of("a"), RunId(1), DeadlineKind.PREEMPTION, PREEMPTION_GRACE_S)
+    assert driver.said(fx.DeadlineSet) == [deadline]
+    driver.checkpoint("a", "last", 40)
+    driver.complete("a")
+    driver.work("a", 200)
+    assert driver.trial("a").complete
+    driver.command(Verb.PAUSE)
+    assert driver.state("a") == "STOPPING_CANCELED"
+    driver.kill("a")
+    assert driver.said(fx.RunKill) == [fx.RunKill(driver.id_of("a"), RunId(1))]
+    driver.exit("a", 137)
+    assert driver.new_events() == ["validated a 100 0.5", "exited a KILLED", "closed a"]
+    assert driver.engine.state is ExperimentState.PAUSED
+    assert driver.state("b") == "PAUSED"
+
+
+def test_a_trial_that_fails_instead_of_leaving_is_in_error() -> None:
+    driver = searching()
+    driver.cancel("a")
+    driver.exit("a", 1)
+    assert driver.state("a") == "ERROR"
+    assert driver.new_events() == ["exited a ERRORED", "closed a"]
+
+
+def test_a_trial_that_is_starting_is_killed_when_it_is_canceled() -> None:
+    driver = _crowd()
+    driver.cancel("s")
+    assert driver.said(fx.RunKill) == [fx.RunKill(driver.id_of("s"), RunId(1))]
+    driver.exit("s", 137)
+    assert driver.state("s") == "CANCELED"
+
+
+@pytest.mark.parametrize("paused", [False, True])
+@pytest.mark.parametrize("name", ["q", "i", "n"])
+def test_a_trial_without_a_process_is_canceled_at_once_also_in_a_pause(name: str, paused: bool) -> None:
+    driver = _crowd()
+    if paused:
+        driver.command(Verb.PAUSE)
+    driver.cancel(name)
+    assert driver.state(name) == "CANCELED"
+    assert driver.new_events() == [f"exited {name} KILLED", f"closed {name}"]
+    assert bool(driver.said(fx.SlotsWithdrawn)) == (name == "q" and not paused)
+    assert driver.cancel(name) == []
+    assert driver.tell(facts.TrialCancelRequested(at=1.0, trial_id=TrialId(99))) == []
+
+
 def test_a_trial_on_its_way_out_is_not_paused() -> None:
     driver = searching()
     driver.complete("a")

@@ -45,7 +45,10 @@ def test_how_long(situation: Situation, seconds: float) -> None:
     assert hold_s(driver.trial("a"), situation) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("why", ["closed", "paused", "cancelled", "killed", "preempted", "no run", "nothing done yet"])
+@pytest.mark.parametrize(
+    "why",
+    ["closed", "paused", "cancelled", "its search cancelled", "killed", "preempted", "no run", "nothing done yet"],
+)
 def test_nobody_is_held_for_whom_nothing_can_come(why: str) -> None:
     driver = idle()
     if why == "closed":
@@ -53,6 +56,8 @@ def test_nobody_is_held_for_whom_nothing_can_come(why: str) -> None:
     elif why == "paused":
         driver.command(Verb.PAUSE)
     elif why == "cancelled":
+        driver.cancel("a")
+    elif why == "its search cancelled":
         driver.command(Verb.CANCEL)
     elif why == "killed":
         driver.kill("a")

@@ -30,6 +30,7 @@ def test_a_whole_life() -> None:
     driver.command(Verb.PAUSE)
     driver.deadline("a", DeadlineKind.PREEMPTION)
     driver.post(Close(rid("a"), "not promoted"), Progress(1.0), Close(rid("other")), Shutdown(reason="enough"))
+    driver.cancel("a")
     driver.kill("a")
     driver.exit("a", 137, "killed")
     assert story(driver.history, driver.id_of("a")) == [
@@ -51,8 +52,9 @@ def test_a_whole_life() -> None:
         "16. After 18.0 s run 3 was out of time (preemption).",
         "17. After 19.0 s the search method closed it (not promoted).",
         "18. After 19.0 s the search method ended the search (enough).",
-        "19. After 20.0 s a user asked to kill it.",
-        "20. After 21.0 s run 3 exited with code 137 (killed).",
+        "19. After 20.0 s a user asked to cancel it.",
+        "20. After 21.0 s a user asked to kill it.",
+        "21. After 22.0 s run 3 exited with code 137 (killed).",
     ]
 
 

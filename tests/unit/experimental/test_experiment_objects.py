@@ -190,6 +190,13 @@ def test_no_checkpoint_at_all_is_an_error(peer: HttpPeer, experiment: Experiment
         experiment.top_checkpoint()
 
 
+@pytest.mark.parametrize("verb", ["kill", "cancel"])
+def test_verbs_of_a_trial_are_posted(peer: HttpPeer, trial: TrialReference, verb: str) -> None:
+    peer.on("POST", f"{T}/{verb}", {})
+    getattr(trial, verb)()
+    assert [r.body for r in peer.seen("POST", f"{T}/{verb}")] == [b""]
+
+
 def test_logs_are_text_with_filters(peer: HttpPeer, trial: TrialReference) -> None:
     peer.on("GET", f"{T}/logs", lambda r: lines({"result": {"message": "one\n"}}, {"result": {"message": "two\n"}}))
     assert list(trial.logs(follow=True, rank_ids=[0, 1], min_level=LogLevel.ERROR)) == ["one\n", "two\n"]

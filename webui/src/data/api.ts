@@ -168,6 +168,7 @@ export const trials = {
   metrics: (id: number) =>
     get<{ groups: T.TrialMetrics }>(`to read the metrics of trial ${id}`, `${UI}/trials/${id}/metrics`),
   kill: (id: number) => send(`to kill trial ${id}`, "POST", `${V1}/trials/${id}/kill`),
+  cancel: (id: number) => send(`to cancel trial ${id}`, "POST", `${V1}/trials/${id}/cancel`),
   story: (id: number) => get<{ sentences: string[] }>(`to read the story of trial ${id}`, `${V1}/trials/${id}/story`),
   checkpoints: (id: number) =>
     get<{ checkpoints: T.CheckpointJson[] }>(

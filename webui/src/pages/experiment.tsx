@@ -9,7 +9,7 @@ import { int, num } from "../format.ts";
 import { useKeys } from "../keys.ts";
 import { go, setQuery } from "../router.ts";
 import { experimentStatus, experimentWord, isOver, isStopping, type Status } from "../status.ts";
-import { act, askToStop } from "../ui/actions.tsx";
+import { act, askToPause, askToResume, askToStop } from "../ui/actions.tsx";
 import { Elapsed, Failure, Skeleton, StatusMark, useTitle } from "../ui/parts.tsx";
 import { PageHead } from "../ui/shell.tsx";
 import { CheckpointsTab } from "./checkpoints.tsx";
@@ -134,16 +134,13 @@ function Loaded({ data, info, tab }: TabProps & { tab: string }) {
 function Actions({ info }: { info: Experiment }) {
   const { id, state } = info;
   const live = !isOver(state) && !isStopping(state);
+  const paused = state === "PAUSED";
   return (
     <>
-      {live && state !== "PAUSED" && (
-        <button type="button" class="btn" onClick={() => void act("pause", [id])}>
-          Pause
-        </button>
-      )}
-      {state === "PAUSED" && (
-        <button type="button" class="btn" onClick={() => void act("activate", [id])}>
-          Resume
+      {live && (
+        // One button for both, so that whoever has pressed it with the keyboard is still on it.
+        <button type="button" class="btn" onClick={() => (paused ? askToResume : askToPause)([id], info.name)}>
+          {paused ? "Resume…" : "Pause…"}
         </button>
       )}
       {(live || isStopping(state)) && (

@@ -10,7 +10,7 @@ import { useKeys } from "../keys.ts";
 import { go, query, setQuery } from "../router.ts";
 import { experimentStatus, isOver, isStopping, STATUSES, type Status } from "../status.ts";
 import { density } from "../theme.ts";
-import { act, askToStop } from "../ui/actions.tsx";
+import { act, askToPause, askToResume, askToStop } from "../ui/actions.tsx";
 import { readSort, writeSort } from "../ui/arrange.ts";
 import { Card, Empty, FilterBox, Load, Skeleton, useTitle } from "../ui/parts.tsx";
 import { PageHead } from "../ui/shell.tsx";
@@ -162,13 +162,13 @@ function Bulk({ rows, clear }: { rows: readonly ExperimentRow[]; clear: () => vo
         </a>
       )}
       {active.length > 0 && (
-        <button type="button" class="btn small" onClick={() => void act("pause", ids(active))}>
-          Pause
+        <button type="button" class="btn small" onClick={() => askToPause(ids(active), active[0]!.name)}>
+          Pause…
         </button>
       )}
       {paused.length > 0 && (
-        <button type="button" class="btn small" onClick={() => void act("activate", ids(paused))}>
-          Resume
+        <button type="button" class="btn small" onClick={() => askToResume(ids(paused), paused[0]!.name)}>
+          Resume…
         </button>
       )}
       {live.length > 0 && (

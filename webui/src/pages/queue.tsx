@@ -157,7 +157,8 @@ function Priority({ task, again }: { task: TaskSummary; again: () => void }) {
   const [busy, setBusy] = useState(false);
   const experiment = experimentOf(task);
   const change = async (by: number) => {
-    if (experiment === null) return;
+    // Not disabled while it is busy, or whoever presses it with the keyboard would lose their place.
+    if (experiment === null || busy) return;
     setBusy(true);
     const priority = Math.max(1, Math.min(99, task.priority + by));
     try {
@@ -176,7 +177,8 @@ function Priority({ task, again }: { task: TaskSummary; again: () => void }) {
         type="button"
         aria-label="Sooner"
         title="Sooner: all runs of the experiment"
-        disabled={busy || experiment === null}
+        disabled={experiment === null}
+        aria-disabled={busy}
         onClick={() => void change(-1)}
       >
         ↑
@@ -186,7 +188,8 @@ function Priority({ task, again }: { task: TaskSummary; again: () => void }) {
         type="button"
         aria-label="Later"
         title="Later: all runs of the experiment"
-        disabled={busy || experiment === null}
+        disabled={experiment === null}
+        aria-disabled={busy}
         onClick={() => void change(1)}
       >
         ↓

@@ -11,7 +11,7 @@ import { clock, duration, num, value } from "../format.ts";
 import { useKeys } from "../keys.ts";
 import { go } from "../router.ts";
 import { MEANING } from "../status.ts";
-import { askToKillTrial } from "../ui/actions.tsx";
+import { askToStopTrial } from "../ui/actions.tsx";
 import { ChartHost } from "../ui/chart.tsx";
 import { Card, Failure, Load, Skeleton, StatusMark, useTitle } from "../ui/parts.tsx";
 import { PageHead } from "../ui/shell.tsx";
@@ -99,8 +99,8 @@ function Head({ data, id }: { data: ExperimentData; id: number }) {
         }
         tools={
           live && (
-            <button type="button" class="btn danger" onClick={() => askToKillTrial(id)}>
-              Kill…
+            <button type="button" class="btn danger" onClick={() => askToStopTrial(id)}>
+              Stop…
             </button>
           )
         }

@@ -1,6 +1,7 @@
 /** All trials, with a chooser of columns and a download. */
 
 import { useMemo } from "preact/hooks";
+import { toCsv } from "../csv.ts";
 import type { TrialTable } from "../data/trials.ts";
 import { query, setQuery } from "../router.ts";
 import { arrange, readSort } from "../ui/arrange.ts";
@@ -110,11 +111,8 @@ function download(
 ): void {
   const q = query.value.get("q") ?? "";
   const sort = readSort(query.value.get("sort"), { key: metric, descending: !smaller });
-  const quote = (text: string) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-  const rows = arrange(table.id.length, columns, q, sort).map((r) =>
-    columns.map((c) => quote(String(c.number?.(r) ?? c.text(r)))).join(","),
-  );
-  const text = [columns.map((c) => quote(c.key)).join(","), ...rows].join("\n");
+  const rows = arrange(table.id.length, columns, q, sort).map((r) => columns.map((c) => c.number?.(r) ?? c.text(r)));
+  const text = toCsv([columns.map((c) => c.key), ...rows]);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
   link.download = `experiment-${id}-trials.csv`;

@@ -1,4 +1,4 @@
-/** What users can do to experiments and trials. Whatever ends work is asked about first. */
+/** What users can do to experiments and trials. Whatever stops work or starts it is asked about first. */
 
 import { notify } from "../app.ts";
 import { type Action, asMessage, experiments, trials } from "../data/api.ts";
@@ -25,6 +25,22 @@ export async function act(action: Action, ids: readonly number[]): Promise<void>
   }
 }
 
+export function askToPause(ids: readonly number[], names: string): void {
+  ask({
+    title: ids.length === 1 ? `Pause ${names}?` : `Pause ${count(ids.length, "experiment")}?`,
+    body: <p>Running trials save a checkpoint and leave their slots. Resumed, they go on from there.</p>,
+    answers: [{ text: "Pause", kind: "primary", first: true, act: () => void act("pause", ids) }],
+  });
+}
+
+export function askToResume(ids: readonly number[], names: string): void {
+  ask({
+    title: ids.length === 1 ? `Resume ${names}?` : `Resume ${count(ids.length, "experiment")}?`,
+    body: <p>Trials with work left ask for slots again, and go on from their last checkpoints.</p>,
+    answers: [{ text: "Resume", kind: "primary", first: true, act: () => void act("activate", ids) }],
+  });
+}
+
 export function askToStop(ids: readonly number[], names: string): void {
   ask({
     title: ids.length === 1 ? `Stop ${names}?` : `Stop ${count(ids.length, "experiment")}?`,
@@ -44,20 +60,26 @@ export function askToStop(ids: readonly number[], names: string): void {
   });
 }
 
-export function askToKillTrial(id: number): void {
+export function askToStopTrial(id: number): void {
+  const tell = (done: Promise<unknown>, what: string) =>
+    void done.then(
+      () => notify("done", `Trial ${id} is being ${what}.`),
+      (e) => notify("failed", asMessage(e)),
+    );
   ask({
-    title: `Kill trial ${id}?`,
-    body: <p>It ends at once. The search is told, and goes on with the other trials.</p>,
+    title: `Stop trial ${id}?`,
+    body: (
+      <>
+        <p>
+          <b>Cancel</b> lets it save a checkpoint first. <b>Kill</b> ends it at once; what it did since its last
+          checkpoint is lost.
+        </p>
+        <p>The search is told, and goes on with the other trials.</p>
+      </>
+    ),
     answers: [
-      {
-        text: "Kill trial",
-        kind: "danger",
-        act: () =>
-          void trials.kill(id).then(
-            () => notify("done", `Trial ${id} is being killed.`),
-            (e) => notify("failed", asMessage(e)),
-          ),
-      },
+      { text: "Kill trial", kind: "danger", act: () => tell(trials.kill(id), "killed") },
+      { text: "Cancel trial", kind: "primary", act: () => tell(trials.cancel(id), "canceled") },
     ],
   });
 }

@@ -8,6 +8,8 @@ import { HELP } from "../keys.ts";
 interface Answer {
   readonly text: string;
   readonly kind?: "primary" | "danger";
+  /** Enter gives this answer; without one of these it gives none. Only for what can be taken back. */
+  readonly first?: boolean;
   act(): void;
 }
 
@@ -53,10 +55,13 @@ export function askHelp(): void {
 export function DialogHost() {
   const question = open.value;
   const dialog = useRef<HTMLDialogElement>(null);
+  const shown = useRef<Question | null>(null);
   useEffect(() => {
     const it = dialog.current;
     if (!it) return;
+    shown.current = question;
     if (question && !it.open) it.showModal();
+    if (question) it.querySelector<HTMLElement>(".first")?.focus();
     if (!question && it.open) it.close();
   }, [question]);
   const answer = (a: Answer) => {
@@ -69,7 +74,8 @@ export function DialogHost() {
       ref={dialog}
       class={question?.wide ? "wide" : ""}
       aria-labelledby="dialog-title"
-      onClose={closeDialog}
+      // The browser tells of it later; there may be another question by then.
+      onClose={() => open.value === shown.current && closeDialog()}
       onClick={(e) => e.target === dialog.current && closeDialog()}
     >
       {question && (
@@ -81,7 +87,12 @@ export function DialogHost() {
               {question.answers.length ? "Back" : "Close"}
             </button>
             {question.answers.map((a) => (
-              <button type="button" key={a.text} class={`btn ${a.kind ?? ""}`} onClick={() => answer(a)}>
+              <button
+                type="button"
+                key={a.text}
+                class={`btn ${a.kind ?? ""} ${a.first ? "first" : ""}`}
+                onClick={() => answer(a)}
+              >
                 {a.text}
               </button>
             ))}

@@ -92,6 +92,12 @@ async def kill_trial(call: Call) -> Handled:
     await call.service.kill_trial(call.trial_id)
 
 
+@routes.add("POST", "/v1/trials/{trial_id}/cancel")
+async def cancel_trial(call: Call) -> Handled:
+    """Let a trial save and end; the search goes on."""
+    await call.service.cancel_trial(call.trial_id)
+
+
 @routes.add(
     "GET",
     "/v1/trials/{trial_id}/workloads",
