@@ -133,7 +133,8 @@ def test_no_dialog_and_no_message_has_a_violation(
             expect(page.get_by_role("dialog")).to_have_count(0)
 
         dialog("stop", "/experiments/1/overview", "Stop…")
-        dialog("kill-trial", "/experiments/1/trials/1/metrics", "Kill…")
+        dialog("pause", "/experiments/1/overview", "Pause…")
+        dialog("stop-trial", "/experiments/1/trials/1/metrics", "Stop…")
         dialog("keys", "/settings", "Keys")
 
         # Rows are selected, an action is told, a fork is refused.
@@ -141,6 +142,7 @@ def test_no_dialog_and_no_message_has_a_violation(
         row = page.get_by_role("grid", name="Experiments").get_by_role("row").filter(has_text="runs")
         row.get_by_role("checkbox").check()
         page.get_by_role("toolbar").get_by_role("button", name="Pause").click()
+        page.keyboard.press("Enter")
         expect(page.locator(".notice")).to_be_visible()
         told += violations(page, "selected rows and a message")
         page.goto("/experiments/1/config?fork=yes")
