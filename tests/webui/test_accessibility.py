@@ -142,7 +142,7 @@ def test_no_dialog_and_no_message_has_a_violation(
         row = page.get_by_role("grid", name="Experiments").get_by_role("row").filter(has_text="runs")
         row.get_by_role("checkbox").check()
         page.get_by_role("toolbar").get_by_role("button", name="Pause").click()
-        page.keyboard.press("Enter")
+        page.get_by_role("dialog").get_by_role("button", name="Pause").click()
         expect(page.locator(".notice")).to_be_visible()
         told += violations(page, "selected rows and a message")
         page.goto("/experiments/1/config?fork=yes")

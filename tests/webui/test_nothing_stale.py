@@ -54,9 +54,10 @@ MARK = "Whether news arrive"
 _SHOWN = """() => {
   const charts = {};
   for (const [name, c] of Object.entries(window.describeCharts())) {
-    // How far axes reach depends on what they had to show before.
-    const { curves, points, series, results, promoted, cut, event, shown, trials, values } = c;
-    charts[name] = { curves, points, series, results, promoted, cut, event, shown, trials, values };
+    // How far axes reach depends on what they had to show before, and the event of a ladder on when it was fetched:
+    // events that change nothing in it are no reason to fetch it again. Where the event is told, the text tells it.
+    const { curves, points, series, results, promoted, cut, shown, trials, values } = c;
+    charts[name] = { curves, points, series, results, promoted, cut, shown, trials, values };
   }
   const main = document.querySelector("#main");
   const labels = [...main.querySelectorAll("[aria-label], [aria-valuetext]")].map(
