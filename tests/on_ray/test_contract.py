@@ -14,7 +14,7 @@ from determined.errors import Unavailable
 from determined.launchers.on_ray import launcher as launcher_module
 from determined.launchers.on_ray.bridge import DRIVER
 from determined.launchers.on_ray.launcher import RayLauncher, RayOptions
-from determined.launchers.protocol import ClusterLauncher, Launcher, SlotKind
+from determined.launchers.protocol import ClusterLauncher, Launcher, RunExit, SlotKind
 from determined.testing.launcher_contract import Gate, LauncherContract, RecordingListener, make_context, make_spec
 from tests.on_ray.support import ArchiveServer, RayCluster
 
@@ -173,6 +173,37 @@ class TestRayLauncher(LauncherContract):
         keeper.kill()
         assert psutil.wait_procs([driver], timeout=60)[1] == []
         assert reserved.isdisjoint(self.cluster.reservations())
+
+    def test_a_run_that_ended_keeps_no_place_for_the_next_master(self, tmp_path: Path) -> None:
+        """Its keeper has it yet, since its master left before it had taken note of the end."""
+        earlier = set(psutil.Process().children()), set(self.cluster.reservations())
+
+        class Deaf(RecordingListener):
+            async def on_exit(self, allocation_id: str, end: RunExit) -> None:
+                await super().on_exit(allocation_id, end)
+                await asyncio.Event().wait()
+
+        async def first() -> psutil.Process:
+            launcher, listener = self.make_launcher(tmp_path / "data"), Deaf()
+            await launcher.open(listener)
+            await launcher.start(make_spec("1.a.1", "true"))
+            await listener.exit_of("1.a.1")
+            [driver] = [p for p in set(psutil.Process().children()) - earlier[0] if DRIVER in p.cmdline()]
+            await launcher.close()
+            return driver
+
+        async def second() -> None:
+            async with self.opened(tmp_path / "data") as (launcher, listener):
+                assert await launcher.adopt("1.a.1", 0)
+                assert (await listener.exit_of("1.a.1")).code == 0
+                await launcher.remove("1.a.1")
+                await launcher.start(make_spec("1.b.1", "sh", "-c", "echo up"))
+                assert (await listener.exit_of("1.b.1")).code == 0
+
+        driver = asyncio.run(first())
+        assert psutil.wait_procs([driver], timeout=60)[1] == []
+        assert set(self.cluster.reservations()) <= earlier[1]
+        asyncio.run(second())
 
     def test_a_run_sees_the_gpus_that_ray_chose_and_no_others(self, tmp_path: Path) -> None:
         """Also when it has the place of one that has ended."""

@@ -171,7 +171,7 @@ class Driver:
                 return set()
             except exceptions.ActorUnavailableError:
                 await asyncio.sleep(_RETRY_S)
-        return {run.reservation.name for run in msgspec.msgpack.decode(said, type=_Hello)[1]}
+        return {run.reservation.name for run in msgspec.msgpack.decode(said, type=_Hello)[1] if not run.is_over}
 
     async def begin(self, name: str, order: Order) -> msgspec.Raw:
         """Have a keeper start a run, unless it has, and wait for the first news of it."""

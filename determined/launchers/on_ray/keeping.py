@@ -59,7 +59,7 @@ class Keeping:
         """See `determined.launchers.on_ray.keeper.Keeper.hello`."""
         self._session = self._session if session is None else session
         self._changed.set()
-        return [RunRecord(name, run.order.reservation) for name, run in self._runs.items()]
+        return [RunRecord(name, run.order.reservation, run.is_over) for name, run in self._runs.items()]
 
     async def begin(self, session: str, order: Order) -> News:
         """See `determined.launchers.on_ray.keeper.Keeper.begin`.

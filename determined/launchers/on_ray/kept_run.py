@@ -40,6 +40,11 @@ class KeptRun:
         self._reader: SpoolReader | None = None
         self._reading = asyncio.Lock()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether its processes are gone."""
+        return self._end is not None
+
     async def begin(self, env: Mapping[str, str]) -> None:
         """Start it.
 

@@ -49,7 +49,7 @@ class Reservations:
         self._hand_out(self._queue(reservation.place), reservation)
 
     def drop(self, reservation: Reservation) -> None:
-        """Its run was lost, and perhaps its node: nobody else should have it."""
+        """Its run was lost, and perhaps its node, or it may be gone itself: nobody else should have it."""
         self._unreserve(reservation.name)
 
     async def settle(self, used: set[str]) -> None:

@@ -125,7 +125,8 @@ class RayRun:
             self._kill_parts()
         orders = {number: None if order_for is None else order_for(reservation, number) for number in keepers}
         await asyncio.gather(*(self._follow_part(part, ends, orders[part.number]) for part in self._parts))
-        if ends.has_lost:
+        if ends.has_lost or order_for is None:
+            # Of a run that ended while there was no master, the reservation may have been given back already.
             self._reservations.drop(reservation)
         else:
             self._reservations.give_back(reservation)

@@ -140,10 +140,11 @@ class News(msgspec.Struct, frozen=True):
 
 
 class KeptRun(msgspec.Struct, frozen=True):
-    """A run that has a keeper, whether it is over or not."""
+    """A run that has a keeper, whether it is over or not; one that is over needs its reservation no more."""
 
     allocation_id: str
     reservation: Reservation
+    is_over: bool = False
 
 
 class Kept(msgspec.Struct, frozen=True):
