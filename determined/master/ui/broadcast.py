@@ -54,13 +54,11 @@ class Broadcast:
             raise InvalidInput(f"listen to 1 to {MAX_TOPICS} topics at a time, not to {len(topics)}")
         if len(self._clients) >= MAX_CLIENTS:
             raise Exhausted(f"{MAX_CLIENTS} pages listen already; close some of them")
-        client = Client(sorted(set(topics)))
+        client = Client(sorted(set(topics)), greeting)
         self._clients.add(client)
-        if greeting is not None:
-            client.put(greeting)
         for topic in client.topics:
             if topic in missing:
-                client.put(message(topic, removed=True))
+                client.put(topic, message(topic, removed=True))
                 continue
             if topic not in self._channels:
                 self._open(topic)

@@ -18,7 +18,7 @@ from determined.domain.ids import ExperimentId, TrialId
 from determined.engine.effects import Effect
 from determined.errors import NotFound
 from determined.master.service.hub import Hub
-from determined.master.ui.clients import Client, message
+from determined.master.ui.clients import Client, message, resync
 from determined.master.ui.encodings import now
 from determined.master.ui.feed import Feed
 from determined.master.ui.lengths import units_per_batch
@@ -48,7 +48,10 @@ class Channel(abc.ABC):
 
     Attributes:
         covered_since: time from which on every change is in a message that a new client gets.
+        version: that the newest message leads to, where there are any.
     """
+
+    version: int | None = None
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
@@ -62,7 +65,7 @@ class Channel(abc.ABC):
         """Let somebody listen, from the messages on that large answers may lack."""
         self.clients.add(client)
         for _, text in self._recent:
-            client.put(text)
+            client.put(self.topic, text, self.version)
 
     def close(self) -> None:
         """Stop."""
@@ -79,7 +82,7 @@ class Channel(abc.ABC):
                 except Exception:
                     # Who listens must not stay behind without knowing.
                     log.exception("the web UI's topic %s is read anew", self.topic)
-                    text = message(self.topic, resync=True)
+                    text = resync(self.topic, self.version)
                 if text is not None:
                     self._tell(text)
                 # Nobody sees changes that follow each other faster, and a busy search commits thousands a second.
@@ -96,7 +99,7 @@ class Channel(abc.ABC):
             self.covered_since, _ = self._recent.popleft()
         self._recent.append((now(), text))
         for client in self.clients:
-            client.put(text)
+            client.put(self.topic, text, self.version)
 
     async def begin(self) -> None:  # noqa: B027  # not every topic has a past
         """Look where things stand."""
@@ -127,14 +130,14 @@ class ExperimentChannel(Channel):
         self._told_reports: set[int] = set()
         self._last_entry: int | None = None
         self._is_edited = False
-        self._told = 0
+        self.version = 0
         super().__init__(topic)
 
     async def begin(self) -> None:
         """From which report on points are new, and which version a client must have read at least."""
         self._last_report = self._settled = await self._feed.store.last_report()
-        self._told = await self._feed.commits.version(self.experiment_id)
-        self._tell(message(self.topic, since=self._told, seq=self._told))
+        self.version = await self._feed.commits.version(self.experiment_id)
+        self._tell(message(self.topic, since=self.version, seq=self.version))
 
     def note(self, fact: Fact | None, effects: Sequence[Effect]) -> None:
         """Something has changed."""
@@ -159,9 +162,9 @@ class ExperimentChannel(Channel):
         changed, self._changed = self._changed, set()
         reported, self._reported = self._reported, set()
         edited, self._is_edited = self._is_edited, False
-        since, self._told = self._told, seq
+        since, self.version = self.version, seq
         if len(changed) > MAX_CHANGED:
-            return message(self.topic, seq=seq, resync=True)
+            return resync(self.topic, seq)
         try:
             experiment = await feed.store.get_experiment(self.experiment_id)
         except NotFound:

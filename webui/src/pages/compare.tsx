@@ -60,6 +60,7 @@ export function ComparePage() {
   );
   const over = (query.value.get("over") ?? "trials") as Over;
   const yKind = query.value.get("y") === "log" ? "log" : "lin";
+  const names = loaded.state === "ready" ? loaded.value.map((e) => e.info.name).join("\n") : "";
   const series = useMemo(
     () =>
       loaded.state === "ready"
@@ -70,7 +71,7 @@ export function ComparePage() {
             ...bestSoFar(table, info.smallerIsBetter, over, info.startedAt),
           }))
         : [],
-    [shown, loaded.state, calm, over],
+    [shown, loaded.state, calm, over, names],
   );
   const unit = over === "time" ? "time" : over === "trials" ? "trials" : "work";
   const metrics = loaded.state === "ready" ? new Set(loaded.value.map((e) => e.info.metric)) : new Set<string>();
