@@ -10,7 +10,17 @@ import pytest
 
 from determined.testing.cluster import LocalMaster
 from determined.testing.database import opened
-from tests.e2e.support import created, events_of, kinds, state_of, trials_of, until_over, until_running, write_config
+from tests.e2e.support import (
+    created,
+    events_of,
+    kinds,
+    state_of,
+    trials_of,
+    until_logged,
+    until_over,
+    until_running,
+    write_config,
+)
 
 
 def submit(master: LocalMaster, model: Path, config: str) -> int:
@@ -93,6 +103,7 @@ import determined as det
 with det.core.init() as context:
     for op in context.searcher.operations():
         context.preempt.should_preempt()
+        print("waits", flush=True)
         context.preempt._watcher.join()
         with context.checkpoint.store_path({"steps_completed": 1}) as (path, _):
             (path / "steps").write_text("1")
@@ -109,6 +120,9 @@ def test_a_canceled_trial_saves_and_the_search_goes_on(master: LocalMaster, tmp_
     with master.session() as session:
         until_running(session, experiment, 2)
         first, second = (trial["id"] for trial in trials_of(session, experiment))
+        # One that has not begun is killed: it has nothing to save.
+        until_logged(session, first, "waits")
+        until_logged(session, second, "waits")
         assert master.det("t", "cancel", str(first)).stdout == f"Canceled trial {first}\n"
         for line in session.stream(f"/api/v1/experiments/{experiment}/watch", {"follow": True}):
             if line["result"]["trials"]["canceled"] == 1:
