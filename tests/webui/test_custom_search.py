@@ -196,7 +196,9 @@ def test_a_custom_search_shows_every_plot_and_every_reason(seen: Watched, search
     expect(decisions).to_contain_text("the search ends")
     text = decisions.text_content() or ""
     # Of many answers to one event the first ones are listed.
-    missing = [why for said in search.answers.values() if len(said) <= 6 for _, why in said if why not in text]
+    reasons = [why for said in search.answers.values() if len(said) <= 6 for _, why in said if why]
+    assert len(reasons) > 10
+    missing = [why for why in reasons if why not in text]
     assert not missing
     expect(page.locator("dl[aria-label=Summary]")).to_contain_text("brackets")
     for tab, shows in {
