@@ -123,7 +123,6 @@ export const experiments = {
     send(`to ${action} experiment ${id}`, "POST", `${V1}/experiments/${id}/${action}`),
   patch: (id: number, change: unknown) =>
     send(`to change experiment ${id}`, "PATCH", `${V1}/experiments/${id}`, change),
-  remove: (id: number) => send(`to delete experiment ${id}`, "DELETE", `${V1}/experiments/${id}`),
   fork: (parentId: number, config: string) =>
     send<{ experiment: { id: number }; configWarnings?: string[] }>(
       `to fork experiment ${parentId}`,
