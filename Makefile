@@ -11,7 +11,7 @@ DEMO := $(CURDIR)/.demo
 AGAIN := $(if $(COVERED),--ignore tests/unit --ignore tests/property --ignore tests/histories)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-e2e test-ray test-crash crash power chaos test-cold test-postgres large-copy test-compat test-torch webui test-webui docs check format coverage bench clean
+.PHONY: help setup demo test test-unit test-e2e test-ray test-crash crash power fuzz chaos test-cold test-postgres large-copy test-compat test-torch webui test-webui docs check format coverage bench clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -66,6 +66,10 @@ test-postgres: $(VENV)/.dev  ## masters in tests keep everything on PostgreSQL; 
 
 large-copy: $(VENV)/.dev  ## move 10,000 trials to PostgreSQL and back, with equal digests; takes a minute
 	$(BIN)/python -m tests.large_copy
+
+fuzz: $(VENV)/.dev  ## the tests that invent their examples, with other ones in each of 20 rounds; takes half an hour
+	for round in $$(seq 20); do $(BIN)/python -m pytest -q -n $(WORKERS) --hypothesis-profile=default \
+	  $$(grep -rl --include 'test_*.py' 'from hypothesis' tests) || exit 1; done
 
 chaos: $(VENV)/.dev  ## searches while everything is killed, paused and cut off, for an hour
 	$(BIN)/python -m determined.testing.chaos --minutes 60 --keep-going

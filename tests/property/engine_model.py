@@ -163,7 +163,11 @@ class Model:
         if fact.verb in (Verb.PAUSE, Verb.ACTIVATE):
             if not running:
                 raise Refused
-            self.state = "PAUSED" if fact.verb is Verb.PAUSE else "ACTIVE"
+            wanted = "PAUSED" if fact.verb is Verb.PAUSE else "ACTIVE"
+            if self.state == wanted:
+                # It is so already; in particular nothing is killed twice.
+                return
+            self.state = wanted
             for t in self.all:
                 if self.state == "PAUSED" and not t.end and not t.stop and t.run and t.run.phase != "QUEUED":
                     self.ask(t, t.run)

@@ -281,3 +281,14 @@ EngineAndModel.TestCase.settings = settings(
     max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestEngineAndModel = EngineAndModel.TestCase
+
+
+def test_pausing_what_is_paused_kills_a_starting_run_only_once() -> None:
+    steps = EngineAndModel()
+    steps.begin(active=True)
+    steps.create(name=NAMES[0], length=0, close=False)
+    steps.grant(number=0, shift=0)
+    for killed in ([(1, 1)], []):
+        steps.command(verb=Verb.PAUSE, sure=0)
+        assert steps.world.kills == killed
+        steps.engine_and_model_agree()
