@@ -58,16 +58,19 @@ def test_create_follow_and_everything_there_is_to_read(master: LocalMaster, det:
 
 
 def test_pause_activate_cancel_kill_and_wait(master: LocalMaster, det: Run, tmp_path: Path) -> None:
-    experiment = created(det("e", "create", "--paused", config(tmp_path, "slow", 0.2), str(MODEL)).stdout)
-    assert "PAUSED" in det("e", "describe", "--json", experiment).stdout
-    det("e", "activate", experiment)
-    det("e", "pause", experiment)
-    det("e", "activate", experiment)
-    det("e", "wait", "--polling-interval", "1", experiment)
-    for verb in ("cancel", "kill"):
-        ended = created(det("e", "create", config(tmp_path, verb, 30), str(MODEL)).stdout)
+    # Those that are to be stopped take so long that they cannot end by themselves while a command starts.
+    experiment = created(det("e", "create", "--paused", config(tmp_path, "slow", 30), str(MODEL)).stdout)
+    for verb in ("", "activate", "pause", "activate"):
+        if verb:
+            det("e", verb, experiment)
+        told = det("e", "describe", "--json", experiment).stdout
+        assert ("STATE_PAUSED" in told) == (verb != "activate")
+    killed = created(det("e", "create", config(tmp_path, "killed", 30), str(MODEL)).stdout)
+    for verb, ended in (("cancel", experiment), ("kill", killed)):
         det("e", verb, ended)
         det("e", "wait", "--polling-interval", "1", ended, code=1)
+    completed = created(det("e", "create", config(tmp_path, "quick", 0), str(MODEL)).stdout)
+    det("e", "wait", "--polling-interval", "1", completed)
 
 
 def test_logging_in_and_asking_who_one_is(master: LocalMaster, det: Run) -> None:
