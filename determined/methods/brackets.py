@@ -35,10 +35,7 @@ class BracketSearch(SearchMethod):
 
     def _bracket(self, plan: Plan) -> Bracket:
         prefix = "" if plan.number is None else f"bracket {plan.number} "
-        return make_bracket(plan, self._request_ids(prefix), self._points(prefix))
-
-    def _request_ids(self, prefix: str) -> Callable[[int], uuid.UUID]:
-        return lambda number: self.draws.request_id(f"{prefix}trial {number}")
+        return make_bracket(plan, self.draws.request_ids(f"{prefix}trial"), self._points(prefix))
 
     def _points(self, prefix: str) -> Callable[[int], Mapping[str, Any]]:
         return lambda number: sample(self.space, self.draws(f"{prefix}point {number}"))

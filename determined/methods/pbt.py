@@ -89,6 +89,7 @@ class PBTSearch(SearchMethod):
         self.perturb_factor = perturb_factor
         self.sign = 1.0 if smaller_is_better else -1.0
         self.draws = Draws(seed)
+        self._request_id = self.draws.request_ids("trial")
         self.members: dict[uuid.UUID, Member] = {}
         self.created = 0
         self.round = 1
@@ -223,9 +224,6 @@ class PBTSearch(SearchMethod):
             Create(request_id, point, reason=reason, source_trial=source),
             ValidateAfter(request_id, self.length, length),
         ]
-
-    def _request_id(self, number: int) -> uuid.UUID:
-        return self.draws.request_id(f"trial {number}")
 
     # Its state
 

@@ -33,6 +33,7 @@ class PointSearch(SearchMethod):
         self.total = total
         self.max_concurrent = max_concurrent
         self.draws = Draws(seed)
+        self._request_id = self.draws.request_ids("trial")
         self.started = 0
         self.finished = 0
         self.replaced = 0
@@ -132,7 +133,7 @@ class PointSearch(SearchMethod):
     def _start(self) -> list[Operation]:
         index = self.started
         self.started += 1
-        request_id = self.draws.request_id(f"trial {index}")
+        request_id = self._request_id(index)
         why = Reason("trial {trial} of {trials}", trial=self.started - self.replaced, trials=self.total)
         return [
             Create(request_id, self.point(index), reason=why),

@@ -37,7 +37,7 @@ async def trial(rig: Rig, number: int) -> dict[str, Any]:
 @served
 async def test_the_copy_of_a_member_starts_from_its_checkpoint(rig: Rig) -> None:
     number = await rig.create(CONFIG)
-    ids = [Draws(3).request_id(f"trial {i}") for i in range(3)]
+    ids = [Draws(3).request_ids("trial")(i) for i in range(3)]
     good, bad = [await rig.attach_to(number, f"{number}.{rid}.1") for rid in ids[:2]]
     await train(good, 10, 0.1)
     await train(bad, 10, 0.9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 
 import pytest
@@ -22,10 +23,18 @@ def test_labels_and_seeds_keep_streams_apart(other: Stream) -> None:
 
 
 def test_request_ids_follow_from_seed_and_label() -> None:
-    ids = [Draws(seed).request_id(f"trial {n}") for seed in (1, 2) for n in range(50)]
-    assert len(set(ids)) == 100
-    assert all(rid.version == 4 for rid in ids)
-    assert Draws(1).request_id("trial 0") == ids[0]
+    labels = [(seed, label) for seed in (1, 2) for label in ("trial", "bracket 1 trial")]
+    ids = [Draws(seed).request_ids(label)(n) for seed, label in labels for n in range(50)]
+    assert len(set(ids)) == 200
+    assert all((rid.version, rid.variant) == (4, uuid.RFC_4122) for rid in ids)
+    assert Draws(1).request_ids("trial")(0) == ids[0]
+
+
+@pytest.mark.parametrize("number", [0, 1, 2**62 - 1])
+def test_a_request_id_ends_in_the_number_of_its_trial(number: int) -> None:
+    rid = Draws(1).request_ids("trial")(number)
+    assert rid.int % 2**62 == number
+    assert rid.version == 4
 
 
 def test_numbers_are_spread_evenly() -> None:

@@ -44,7 +44,7 @@ class OwnBracket(BracketSearch):
 
     def _bracket(self, plan: Plan) -> Bracket:
         prefix = "" if plan.number is None else f"bracket {plan.number} "
-        return self.bracket(plan, self._request_ids(prefix), self._points(prefix))
+        return self.bracket(plan, self.draws.request_ids(f"{prefix}trial"), self._points(prefix))
 
 
 class SmallHalvingSearch(OwnBracket, AsyncHalvingSearch):
