@@ -46,6 +46,7 @@ class SynchronousHalving(SearchMethod):
         self.divisor = divisor
         self.workers = workers
         self.draws = Draws(seed)
+        self._request_id = self.draws.request_ids("trial")
         self.brackets: list[Bracket] = []
         self.owner: dict[uuid.UUID, Bracket] = {}
         self.made = 0
@@ -103,7 +104,7 @@ class SynchronousHalving(SearchMethod):
         return operations
 
     def _begin(self) -> Bracket:
-        first = [self.draws.request_id(f"trial {self.made + n}") for n in range(self.width)]
+        first = [self._request_id(self.made + n) for n in range(self.width)]
         self.made += self.width
         bracket = Bracket(first)
         self.brackets.append(bracket)
