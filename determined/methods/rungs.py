@@ -9,6 +9,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence, Set
 from itertools import chain
 
+from determined.methods.sums import Sums
+
 _WALKED_WHILE_ONE_IS_FOUND = 20
 """How many results are walked over in the time that it takes to find the place of one."""
 MOST_IN_A_RUN = 2048
@@ -24,14 +26,14 @@ class Rung:
         training: how many trials are under way to this rung.
         waiting: trials that have brought a result, were not promoted, and still may be.
 
-    Cost: O(log results) for each method with a trial or a rank, and besides a step in C for each 2,048 results and for
-    each result that equals this one; O(1) for the length of it.
+    Cost: O(log results) for each method with a trial or a rank, and besides a step in C for each result that equals
+    this one; O(1) for the length of it.
     """
 
     # The ranking is cut into runs of losses, and runs of the trials that brought them. These are arrays, since most of
     # the time for a place among many results is waiting for the memory of those that it is compared with: a sorted list
     # of tuples takes twice as long.
-    __slots__ = ("_count", "_losses", "_ranked", "_starts", "_trials", "length", "training", "waiting")
+    __slots__ = ("_count", "_losses", "_ranked", "_sizes", "_starts", "_trials", "length", "training", "waiting")
 
     def __init__(self, length: int) -> None:
         self.length = length
@@ -40,7 +42,8 @@ class Rung:
         self._ranked: list[array[float]] = [array("d")]
         self._trials: list[array[int]] = [array("q")]
         # No loss of a run is greater, and none of the next one lower. None for the first run.
-        self._starts: list[float] = []
+        self._starts = array("d")
+        self._sizes = Sums([0])
         # By the number of the trial.
         self._losses = array("d")
         self._count = 0
@@ -71,7 +74,9 @@ class Rung:
         else:
             losses[trial] = loss
         self._count += 1
-        place = self._before(at) + index
+        sizes = self._sizes
+        sizes.change(at, 1)
+        place = sizes.before(at) + index
         if len(run) > MOST_IN_A_RUN:
             self._split(at)
         return place
@@ -82,21 +87,21 @@ class Rung:
         if trial in self:
             at, index = self._find(trial)
             del self._ranked[at][index], self._trials[at][index]
+            self._sizes.change(at, -1)
             self._losses[trial] = math.nan
             self._count -= 1
 
     def at(self, index: int) -> int:
         """The trial at an index, 0 for the best."""
-        for run in self._trials:
-            if index < len(run):
-                return run[index]
-            index -= len(run)
-        raise IndexError(f"no result at that index of {len(self)}")
+        if not 0 <= index < self._count:
+            raise IndexError(f"no result at index {index} of {self._count}")
+        at, index = self._sizes.find(index)
+        return self._trials[at][index]
 
     def index(self, trial: int) -> int:
         """The index of a trial that has brought a result."""
         at, index = self._find(trial)
-        return self._before(at) + index
+        return self._sizes.before(at) + index
 
     def ranks(self, trials: Set[int]) -> list[tuple[int, int]]:
         """The indices of some trials that have brought a result, and the trials, best first.
@@ -120,9 +125,6 @@ class Rung:
         """The trials, best first, in the pieces that they are kept in."""
         return self._trials
 
-    def _before(self, at: int) -> int:
-        return sum(map(len, self._ranked[:at]))
-
     def _find(self, trial: int) -> tuple[int, int]:
         """The run that a trial is in, and its index there."""
         loss = self._losses[trial]
@@ -138,6 +140,7 @@ class Rung:
         self._ranked[at : at + 1] = run[:half], run[half:]
         self._trials[at : at + 1] = trials[:half], trials[half:]
         self._starts.insert(at, run[half])
+        self._sizes = Sums(map(len, self._ranked))
 
 
 def plain(number: float) -> float | str:
