@@ -3,6 +3,7 @@
 import { batch, type Signal, signal } from "@preact/signals";
 import { ApiError, experiments, type Version } from "./api.ts";
 import { addPoints, type Curves, decodeCurves } from "./curves.ts";
+import { Pace } from "./pace.ts";
 import { Mark, mayPass, Refetcher } from "./refetch.ts";
 import type { Stream, Subscriber } from "./stream.ts";
 import { applyDelta, fromSnapshot, type TrialTable } from "./trials.ts";
@@ -11,7 +12,6 @@ import type { Decision, Experiment, Message, Point } from "./types.ts";
 export type Loadable<A> = { state: "loading" } | { state: "ready"; value: A } | { state: "failed"; error: ApiError };
 
 const KEPT_DECISIONS = 200;
-const RATE_WINDOW_S = 60;
 const NOTHING: Version = { master: "", seq: -1 };
 
 /** Somebody who shows what is not in here. */
@@ -43,8 +43,8 @@ export class ExperimentData implements Subscriber {
   readonly entries: Signal<number | null> = signal(null);
   /** The newest event that the search method has answered, as far as it is known. */
   readonly lastEvent = signal(0);
-  /** Units per minute over the last minute; null until known. */
-  readonly rate: Signal<number | null> = signal(null);
+  /** Units that all trials gain. */
+  readonly pace = new Pace();
   readonly onPoints = new Set<(points: Point[]) => void>();
   readonly watchers = new Set<Watcher>();
 
@@ -60,7 +60,6 @@ export class ExperimentData implements Subscriber {
   private readonly waiting: Message[] = [];
   private describing: Promise<unknown> = Promise.resolve();
   private deleted = false;
-  private readonly pace: [at: number, units: number][] = [];
 
   constructor(id: number) {
     this.id = id;
@@ -99,6 +98,7 @@ export class ExperimentData implements Subscriber {
     const end = stream.subscribe(`exp:${this.id}`, this);
     return () => {
       end();
+      this.pace.end();
       this.all.stop();
       this.details.stop();
       this.unsure.set(false);
@@ -184,6 +184,7 @@ export class ExperimentData implements Subscriber {
     if (this.heard.master !== this.stream?.master) this.heard = { master: this.stream?.master ?? "", seq: -1 };
     // The first message tells by its number whether what was fetched before is all.
     this.unsure.set(!missed);
+    this.pace.begin(performance.now() / 1000);
     if (missed) {
       this.decisions.value = [];
       this.entries.value = null;
@@ -221,14 +222,9 @@ export class ExperimentData implements Subscriber {
     const { seq = 0, since = 0 } = message;
     const { parts } = this;
     const lacking = this.shown().filter((p) => !p.due && p.into.value.state === "ready" && this.at(p) < since);
-    if (lacking.length) {
-      // Something was told that this page has not heard.
-      for (const part of lacking) part.due = true;
-      this.all.now();
-      for (const w of this.watchers) w.missed();
-      return;
-    }
-    const news = (part: Part) => this.at(part) < seq;
+    for (const part of lacking) part.due = true;
+    // What lacks something is read anew; the message is all that there is for the others.
+    const news = (part: Part) => this.at(part) < seq && !lacking.includes(part);
     batch(() => {
       const info = this.info.value;
       if (message.experiment && info.state === "ready" && news(parts.info)) {
@@ -247,9 +243,13 @@ export class ExperimentData implements Subscriber {
       if (message.decisions) this.decide(message.decisions, message.entries ?? null);
       else if (message.experiment) this.entries.value = null;
     });
+    if (lacking.length) {
+      this.all.now();
+      for (const w of this.watchers) w.missed();
+    }
     if (message.edited) this.details.soon();
     const ids = message.edited ? null : (message.trials?.columns?.id ?? []);
-    if (message.experiment) for (const w of this.watchers) w.changed(ids);
+    if (message.experiment && !lacking.length) for (const w of this.watchers) w.changed(ids);
   }
 
   private decide(news: readonly Decision[], entries: number | null): void {
@@ -266,11 +266,7 @@ export class ExperimentData implements Subscriber {
     const before = ids.reduce((a, id) => a + (table.units[table.row.get(id) ?? -1] ?? 0), 0);
     const rows = applyDelta(table, delta);
     const gained = rows.reduce((a, r) => a + table.units[r]!, 0) - before;
-    const now = performance.now() / 1000;
-    this.pace.push([now, Math.max(0, gained)]);
-    while (this.pace.length && this.pace[0]![0] < now - RATE_WINDOW_S) this.pace.shift();
-    const span = now - this.pace[0]![0];
-    if (span > 5) this.rate.value = (this.pace.reduce((a, p) => a + p[1], 0) / span) * 60;
+    this.pace.add(performance.now() / 1000, gained);
   }
 
   private addPoints(points: Point[]): void {
