@@ -12,7 +12,7 @@ from determined.domain import facts
 from determined.domain.facts import Verb
 from determined.domain.ids import ExperimentId, TrialId
 from determined.domain.operations import Create, Operation
-from determined.domain.records import Experiment, LogRecord, Trial, User
+from determined.domain.records import Experiment, LogRecord, Run, Trial, User
 from determined.domain.states import CheckpointState, ExperimentState, RunPhase
 from determined.engine import effects as fx
 from determined.engine.experiment import AlreadyAnswered
@@ -134,10 +134,10 @@ class MasterService:
     async def _on_ended(self, lane: Lane, effect: fx.ExperimentEnded) -> None:
         await self.admin.collect(lane.id)
 
-    def tell_of_logs(self, trial_ids: Iterable[TrialId]) -> None:
-        """Wake those who follow the logs of these trials."""
-        for trial_id in set(trial_ids):
-            self.hub.tell(("logs", trial_id))
+    def tell_of_logs(self, runs: Iterable[Run]) -> None:
+        """Wake those who follow the logs of these runs."""
+        for experiment_id, trial_id in {(run.experiment_id, run.trial_id) for run in runs}:
+            self.hub.tell_of_log(experiment_id, trial_id)
 
     # Experiments
 

@@ -18,7 +18,7 @@ MAX_CLIENTS: Final = 256
 MAX_TOPICS: Final = 32
 """Of one client."""
 _LIST: Final = "experiments"
-_NUMBERED: Final = ("exp", "log")
+_NUMBERED: Final = ("exp", "log", "logs")
 
 
 class Broadcast:
@@ -88,12 +88,12 @@ class Broadcast:
             return True
         kind, _, number = topic.partition(":")
         if kind not in _NUMBERED or not number.isascii() or not number.isdecimal() or not 1 <= int(number) < 2**31:
-            raise InvalidInput(f"there is no topic {topic[:40]!a} (allowed: experiments, exp:ID, log:TRIAL)")
+            raise InvalidInput(f"there is no topic {topic[:40]!a} (allowed: experiments, exp:ID, log:TRIAL, logs:ID)")
         try:
-            if kind == "exp":
-                await self._feed.store.get_experiment(ExperimentId(int(number)))
-            else:
+            if kind == "log":
                 await self._feed.store.get_trial(TrialId(int(number)))
+            else:
+                await self._feed.store.get_experiment(ExperimentId(int(number)))
         except NotFound:
             return False
         return True
@@ -107,7 +107,8 @@ class Broadcast:
             experiment_id = ExperimentId(int(number))
             channel = self._of_experiment[experiment_id] = ExperimentChannel(topic, self._feed, experiment_id)
         else:
-            channel = LogChannel(topic, self._feed, self._hub, TrialId(int(number)))
+            logs = ("logs", TrialId(int(number))) if kind == "log" else ("logs of", ExperimentId(int(number)))
+            channel = LogChannel(topic, self._feed, self._hub.listen(logs))
         self._channels[topic] = channel
         self._listen()
 
