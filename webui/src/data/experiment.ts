@@ -3,13 +3,12 @@
 import { batch, type Signal, signal } from "@preact/signals";
 import { ApiError, experiments, type Version } from "./api.ts";
 import { addPoints, type Curves, decodeCurves } from "./curves.ts";
+import { fetchInto, type Loadable } from "./loading.ts";
 import { Pace } from "./pace.ts";
-import { Mark, mayPass, Refetcher } from "./refetch.ts";
+import { Mark, Refetcher } from "./refetch.ts";
 import type { Stream, Subscriber } from "./stream.ts";
 import { applyDelta, fromSnapshot, type TrialTable } from "./trials.ts";
 import type { Decision, Experiment, Message, Point } from "./types.ts";
-
-export type Loadable<A> = { state: "loading" } | { state: "ready"; value: A } | { state: "failed"; error: ApiError };
 
 const KEPT_DECISIONS = 200;
 const NOTHING: Version = { master: "", seq: -1 };
@@ -153,13 +152,14 @@ export class ExperimentData implements Subscriber {
   }
 
   private async fetchPart(part: Part): Promise<void> {
+    const show = (change: (old: Loadable<unknown>) => Loadable<unknown>) => {
+      part.into.value = change(part.into.value);
+    };
     try {
-      part.version = await part.load();
+      await fetchInto(show, async () => {
+        part.version = await part.load();
+      });
     } catch (e) {
-      const stays = mayPass(e);
-      // What was shown stays: old data, which the header does not call live, is better than none.
-      if (!stays || part.into.value.state !== "ready") part.into.value = { state: "failed", error: asApiError(e) };
-      if (!stays) return;
       part.due = true;
       throw e;
     }
@@ -285,10 +285,6 @@ export class ExperimentData implements Subscriber {
 /** Whether a short name of a run of the master is that of this one; one that nobody told is not. */
 function isOf(short: string, master: string): boolean {
   return short !== "" && master.startsWith(short);
-}
-
-export function asApiError(e: unknown): ApiError {
-  return e instanceof ApiError ? e : new ApiError(0, "to show this", e instanceof Error ? e.message : String(e));
 }
 
 /** Newest first, each one once; the newer telling wins. */

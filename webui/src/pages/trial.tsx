@@ -70,7 +70,8 @@ export function TrialPage({ experiment, id, tab }: { experiment: number; id: num
 
 function Body({ tab, id, data, info }: { tab: string; id: number; data: ExperimentData; info: Experiment }) {
   if (tab === "hparams") return <Hparams id={id} data={data} info={info} />;
-  if (tab === "logs") return <LogCard experiment={info.id} trials={[id]} follows={[id]} title={`Log of trial ${id}`} />;
+  if (tab === "logs")
+    return <LogCard experiment={info.id} trials={[id]} topic={`log:${id}`} title={`Log of trial ${id}`} />;
   if (tab === "checkpoints") return <Checkpoints id={id} data={data} info={info} />;
   if (tab === "history") return <History id={id} data={data} info={info} />;
   return <Metrics id={id} data={data} info={info} />;

@@ -2,7 +2,8 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { experiments } from "../data/api.ts";
-import { type ExperimentData, type Loadable, mergeDecisions } from "../data/experiment.ts";
+import { type ExperimentData, mergeDecisions } from "../data/experiment.ts";
+import type { Loadable } from "../data/loading.ts";
 import type { Decision, Decisions } from "../data/types.ts";
 import { useFetched } from "./useFetched.ts";
 

@@ -3,7 +3,7 @@
 import { Component, type ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { now } from "../app.ts";
-import { asApiError, type Loadable } from "../data/experiment.ts";
+import { asApiError, type Loadable } from "../data/loading.ts";
 import { ago, duration } from "../format.ts";
 import { MEANING, type Status } from "../status.ts";
 
