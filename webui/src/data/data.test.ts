@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { bestSoFar } from "./bestSoFar.ts";
 import { addPoints, decodeCurves, encodeCurves } from "./curves.ts";
 import { diffLines } from "./diff.ts";
-import { mergeDecisions } from "./experiment.ts";
+import { aboutTrial, mergeDecisions } from "./experiment.ts";
 import { importance } from "./importance.ts";
 import { mergeRows } from "./list.ts";
 import { catchUp, isAtLeast, mergeLines, trialsNamed } from "./logs.ts";
@@ -197,6 +197,23 @@ test("decisions are told once, newest first, up to a limit", () => {
       [2, "new"],
     ],
   );
+});
+
+test("of the decisions that are told, those about a trial tell what is about it first", () => {
+  const about = (event: number, cause: number, ...trials: number[]): Decision => ({
+    ...decision(event),
+    trial: cause,
+    operations: trials.map((trial) => operation("ValidateAfter", trial)),
+  });
+  const told = [about(4, 1, 2, 3), about(3, 7), about(2, 1, 1, 2, 3, 4, 5, 6, 7, 8, 7)];
+  assert.deepEqual(
+    aboutTrial(told, 7)!.map((d) => [d.event, d.operations.map((o) => o.trial)]),
+    [
+      [3, []],
+      [2, [7, 7, 1, 2, 3, 4, 5, 6, 8]],
+    ],
+  );
+  assert.equal(aboutTrial([{ ...about(5, 1, 2), more: 3 }], 7), null);
 });
 
 const operation = (kind: string, trial: number | null, length: number | null = null, reason = ""): Operation => ({

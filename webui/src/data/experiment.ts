@@ -287,6 +287,20 @@ function isOf(short: string, master: string): boolean {
   return short !== "" && master.startsWith(short);
 }
 
+/**
+ * The decisions about a trial, as the master tells them to those who ask for that trial: what is about it comes first in
+ * each. null: there are more operations than were told, so that it has to be asked.
+ */
+export function aboutTrial(decisions: readonly Decision[], trial: number): Decision[] | null {
+  if (decisions.some((d) => d.more)) return null;
+  return decisions
+    .map((d) => {
+      const [own, others] = [true, false].map((is) => d.operations.filter((o) => (o.trial === trial) === is));
+      return d.trial === trial || own!.length ? { ...d, operations: [...own!, ...others!] } : null;
+    })
+    .filter((d) => d !== null);
+}
+
 /** Newest first, each one once; the newer telling wins. */
 export function mergeDecisions(news: readonly Decision[], old: readonly Decision[], limit: number): Decision[] {
   const byNumber = new Map<number, Decision>();

@@ -102,7 +102,9 @@ export function Table(given: TableProps) {
   useKeys({ j: walk.j!, k: walk.k!, ...(at >= 0 ? { Enter: walk.Enter!, ...(walk.x ? { x: walk.x } : {}) } : {}) });
   const onKey = (event: KeyboardEvent) => {
     const act = walk[event.key];
-    if (!act || event.ctrlKey || event.metaKey || (event.target as Element).closest("a, button, input")) return;
+    const isHeld = event.repeat && ["Enter", "x"].includes(event.key);
+    if (!act || isHeld || event.ctrlKey || event.metaKey || (event.target as Element).closest("a, button, input"))
+      return;
     event.preventDefault();
     event.stopPropagation();
     act();
