@@ -12,6 +12,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from determined.master.service.hub import MACHINES
 from determined.master.ui import broadcast as broadcasting
 from determined.master.ui import channels
 from determined.master.ui.clients import MAX_WAITING, Client, message
@@ -223,6 +224,15 @@ async def test_lines_of_all_trials_of_an_experiment_come_over_one_topic_also_aft
         assert {line["trial"] for line in lines} == {first.trial, second.trial}
         assert newest == max(line["id"] for line in lines)
         assert (await m.get(f"/v1/ui/experiments/{e}/logs"))["last"] == newest
+
+
+@behind_a_server
+async def test_that_machines_come_and_go_is_told(m: Rig, port: int) -> None:
+    async with listening(m, port, "cluster") as socket:
+        await until_heard(socket, "hello")
+        for _ in range(2):
+            m.service.hub.tell(MACHINES)
+            await until_heard(socket, "cluster")
 
 
 @behind_a_server

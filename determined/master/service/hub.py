@@ -8,8 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable
 from types import TracebackType
+from typing import Final
 
 from determined.domain.ids import ExperimentId, TrialId
+
+MACHINES: Final = ("machines",)
+"""The topic of machines that come and go."""
 
 
 class Listener:

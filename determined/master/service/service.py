@@ -23,7 +23,7 @@ from determined.master.service.admin import Admin
 from determined.master.service.commit import Commits
 from determined.master.service.contexts import Contexts
 from determined.master.service.dispatch import Dispatcher
-from determined.master.service.hub import Hub
+from determined.master.service.hub import MACHINES, Hub
 from determined.master.service.lane import Lane
 from determined.master.service.loading import load_lane
 from determined.master.service.meetings import Meetings
@@ -94,6 +94,8 @@ class MasterService:
     async def start(self) -> None:
         """Recover everything that is not over; the same path at every start, safe to be interrupted and repeated."""
         self.commits.on_effect(self.dispatcher.perform)
+        if isinstance(self.launcher, ClusterLauncher):
+            self.launcher.when_machines_change(lambda: self.hub.tell(MACHINES))
         self.dispatcher.on_ended = self._on_ended
         experiment_id, trial_id, _ = await self.store.next_ids()
         self.submissions.next_experiment = ExperimentId(experiment_id)

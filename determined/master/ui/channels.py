@@ -226,6 +226,28 @@ class ListChannel(Channel):
         return message(self.topic, experiments=rows, removed=gone)
 
 
+class ClusterChannel(Channel):
+    """``cluster``: machines came or went; which ones there are is read anew."""
+
+    def __init__(self, topic: str, listener: Listener) -> None:
+        self._listener = listener
+        self._listener.__enter__()
+        super().__init__(topic)
+
+    def close(self) -> None:
+        """Stop."""
+        self._listener.__exit__(None, None, None)
+        super().close()
+
+    async def wait(self) -> None:
+        """Sleep until there are others."""
+        await self._listener.wait()
+
+    async def next(self) -> str | None:
+        """That there are others."""
+        return message(self.topic)
+
+
 class LogChannel(Channel):
     """``log:TRIAL`` and ``logs:EXPERIMENT``: new lines of the log of a trial, or of all trials of an experiment.
 
