@@ -7,7 +7,7 @@ reports may come twice (after a restart of the master), so log lines carry their
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -189,6 +189,9 @@ class ClusterLauncher(Protocol):
 
     async def machines(self) -> Sequence[Machine]:
         """Machines that are there now."""
+
+    def when_machines_change(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` whenever others are there, as far as the cluster tells by itself."""
 
     async def members(self, allocation_id: str) -> Sequence[Member]:
         """The nodes that a run is on, that of the chief first; waits until it has its places.

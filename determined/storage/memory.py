@@ -275,6 +275,19 @@ class MemoryStore:
         found = [r for i, r in sorted(logs.items(), reverse=descending) if i > after_id and q.log_matches(r, where)]
         return found if limit is None else found[: max(0, limit)]
 
+    async def new_lines(self, trial_ids: Sequence[int], after_id: int, limit: int) -> Sequence[LogRecord]:
+        """Lines of some trials with an id above ``after_id``, by id."""
+        logs = (self._tables.logs_of.get(trial_id, {}) for trial_id in set(trial_ids))
+        return [r for _, r in sorted((i, r) for lines in logs for i, r in lines.items() if i > after_id)][:limit]
+
+    async def last_line(self) -> int:
+        """The largest id that a line of a log was ever given; 0 for none."""
+        return self._tables.high.get("logs", 0)
+
+    async def last_lines(self, experiment_id: ExperimentId) -> Mapping[int, int]:
+        """For each trial of an experiment with lines, the id of the one that was stored last."""
+        return {t: max(lines) for t in await self.trial_ids(experiment_id) if (lines := self._tables.logs_of.get(t))}
+
     async def log_fields(self, trial_id: TrialId) -> Mapping[str, Sequence[str]]:
         """The values that occur, for each list of ``LogFilter``."""
         return q.log_values(self._tables.logs_of.get(trial_id, {}).values())

@@ -227,5 +227,14 @@ class Store(Protocol):
     async def read_logs(
         self, trial_id: TrialId, where: LogFilter, after_id: int, limit: int | None, descending: bool
     ) -> Sequence[LogRecord]: ...
+    async def new_lines(self, trial_ids: Sequence[int], after_id: int, limit: int) -> Sequence[LogRecord]:
+        """Lines of some trials with an id above ``after_id``, by id. Whichever trial they are of, ids rise."""
+
+    async def last_line(self) -> int:
+        """The largest id that a line of a log was ever given; 0 for none."""
+
+    async def last_lines(self, experiment_id: ExperimentId) -> Mapping[int, int]:
+        """For each trial of an experiment with lines, the id of the one that was stored last."""
+
     async def log_fields(self, trial_id: TrialId) -> Mapping[str, Sequence[str]]:
         """The values that occur, as text, for each list of ``LogFilter`` (by its name)."""

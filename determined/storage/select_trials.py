@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from determined.domain.records import LogRecord, Metrics, Run, Trial
 from determined.domain.states import TrialState
@@ -13,7 +13,7 @@ from determined.storage import codec
 from determined.storage.orders import TRIAL_KEYS, check_order
 from determined.storage.protocol import Listing, LogFilter, Order, Page
 from determined.storage.query_parts import count, fetch, find, get, holds, in_chunks, one_of, page_of, sorted_by
-from determined.storage.tables import logs, metrics, runs, trials
+from determined.storage.tables import counters, logs, metrics, runs, trials
 
 _T: Final = trials.c
 _SORT: Final[Mapping[str, Any]] = {
@@ -112,6 +112,27 @@ def read_logs(
     query = select(logs).where(_L.trial_id == trial_id, _L.id > after_id, *_log_conditions(where))
     query = query.order_by(_L.id.desc() if descending else _L.id)
     return fetch(conn, codec.LOG, query if limit is None else query.limit(max(0, limit)))
+
+
+def new_lines(conn: Connection, trial_ids: Sequence[int], after_id: int, limit: int) -> Sequence[LogRecord]:
+    """Lines of some trials with an id above ``after_id``, by id."""
+    query = select(logs).where(_L.id > after_id).order_by(_L.id).limit(max(0, limit))
+    found = [
+        line for part in in_chunks(trial_ids) for line in fetch(conn, codec.LOG, query.where(_L.trial_id.in_(part)))
+    ]
+    return sorted(found, key=lambda line: line.id)[: max(0, limit)]
+
+
+def last_line(conn: Connection) -> int:
+    """The largest id that a line of a log was ever given; 0 for none."""
+    return conn.execute(select(counters.c.used).where(counters.c.name == "logs")).scalar() or 0
+
+
+def last_lines(conn: Connection, experiment_id: int) -> Mapping[int, int]:
+    """For each trial of an experiment with lines, the id of the one that was stored last."""
+    last = select(func.max(_L.id)).where(_L.trial_id == _T.id).scalar_subquery()
+    rows = conn.execute(select(_T.id, last).where(_T.experiment_id == experiment_id))
+    return {trial_id: line_id for trial_id, line_id in rows if line_id is not None}
 
 
 def _log_conditions(where: LogFilter) -> list[ColumnElement[bool]]:

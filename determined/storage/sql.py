@@ -327,6 +327,18 @@ class SqlStore:
         """Lines of a trial that match, with an id above ``after_id``."""
         return await self._read(select_trials.read_logs, trial_id, where, after_id, limit, descending)
 
+    async def new_lines(self, trial_ids: Sequence[int], after_id: int, limit: int) -> Sequence[LogRecord]:
+        """Lines of some trials with an id above ``after_id``, by id."""
+        return await self._read(select_trials.new_lines, trial_ids, after_id, limit)
+
+    async def last_line(self) -> int:
+        """The largest id that a line of a log was ever given; 0 for none."""
+        return await self._read(select_trials.last_line)
+
+    async def last_lines(self, experiment_id: ExperimentId) -> Mapping[int, int]:
+        """For each trial of an experiment with lines, the id of the one that was stored last."""
+        return await self._read(select_trials.last_lines, experiment_id)
+
     async def log_fields(self, trial_id: TrialId) -> Mapping[str, Sequence[str]]:
         """The values that occur, for each list of ``LogFilter``."""
         return await self._read(select_trials.log_fields, trial_id)

@@ -232,6 +232,25 @@ class QueriesContract:
         assert await store.read_logs(TrialId(3), LogFilter(), 0, None, False) == []
 
     @with_store
+    async def test_lines_of_several_logs_are_numbered_together(self, store: Store) -> None:
+        other: list[Mutation] = [p.InsertExperiment(make_experiment(2)), p.InsertTrial(make_trial(9, 2))]
+        await store.write([*_trials(), *other])
+        assert (await store.last_line(), await store.last_lines(E1)) == (0, {})
+        for n in (1, 2):
+            await store.write([p.AppendLogs(tuple(make_line(f"line {n}", trial=t) for t in (1, 2, 9)))])
+        everything = await store.new_lines([9, 1, 2, 9, 77], 0, 100)
+        assert [(r.trial_id, r.text) for r in everything] == [(t, f"line {n}") for n in (1, 2) for t in (1, 2, 9)]
+        ids = [r.id for r in everything]
+        assert ids == sorted(set(ids))
+        assert await store.new_lines([1, 9], ids[2], 100) == [everything[3], everything[5]]
+        assert await store.new_lines([1, 9], ids[2], 1) == [everything[3]]
+        assert await store.new_lines([], 0, 100) == []
+        assert await store.last_lines(E1) == {1: ids[3], 2: ids[4]}
+        assert await store.last_line() == ids[5]
+        await store.write([p.DeleteExperiment(ExperimentId(2))])
+        assert await store.last_line() == ids[5]
+
+    @with_store
     async def test_the_values_of_log_fields_are_listed_once(self, store: Store) -> None:
         await store.write(_trials())
         await store.write([p.AppendLogs(tuple(make_line(**fields) for fields in LINES))])

@@ -150,11 +150,15 @@ class UiLogLine(Answer, frozen=True, kw_only=True):
 
 
 class UiLogs(Answer, frozen=True, kw_only=True):
-    """Lines of many trials, oldest first; ``searched`` of the ``trials`` were looked at, those active last."""
+    """Lines of many trials, oldest first; ``searched`` of the ``trials`` were looked at, those that logged last.
+
+    Lines of all logs are numbered in the order in which they came; those up to ``last`` were there.
+    """
 
     lines: Sequence[UiLogLine]
     searched: int
     trials: int
+    last: int
 
 
 class UiCodes(Answer, frozen=True, kw_only=True):

@@ -118,6 +118,9 @@ async def _read_everything(store: SqlStore) -> None:
     await store.read_logs(T1, LogFilter(levels=("INFO",)), 5, 10, False)
     await store.read_logs(T1, LogFilter(), 0, 10, True)
     await store.log_fields(T1)
+    await store.new_lines([T1, TrialId(2)], 5, 10)
+    await store.last_lines(E1)
+    await store.last_line()
 
 
 def test_no_statement_of_daily_use_reads_a_whole_table(tmp_path: Path, executed: list[str]) -> None:

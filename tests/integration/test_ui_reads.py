@@ -137,10 +137,12 @@ async def test_the_list_is_filtered_sorted_and_bounded(m: Rig) -> None:
         ("sort=id", [1, 2]),
         ("sort=-best", [1, 2]),
         ("limit=1&offset=1", [1]),
+        ("limit=1&before=2", [1]),
+        ("before=1", []),
         ("limit=0", []),
     ):
         assert [row["id"] for row in (await m.get(f"{path}?{query}"))["experiments"]] == expected, query
-    for query in ("state=NONE", "sort=lr", "limit=-1", "limit=2000", "offset=x"):
+    for query in ("state=NONE", "sort=lr", "limit=-1", "limit=2000", "offset=x", "before=x"):
         refused(await m.call("GET", f"{path}?{query}"), 400)
 
 
@@ -517,9 +519,17 @@ async def test_the_logs_of_all_trials_are_one_log_by_time(m: Rig) -> None:
     assert await texts(trials=some, find="LINE 1") == [expected[3], expected[5]]
     assert await texts(level="warning") == expected[-3:]
     assert len(await texts(level="info")) == len(everything["lines"])
-    # One that ended long before the oldest line that is shown need not be read.
+    # A line that comes long after the end of its trial is one of the newest, whatever the time that it tells.
     await m.launcher.exit(runs[0].allocation, 0)
     ok(await m.operate(e, None, close_trial(request_id(1))))
+    task = runs[0].allocation.rpartition(".")[0]
+    for number, at in enumerate(("2001-01-01T00:00:00Z", "2999-01-01T00:00:00Z")):
+        await m.post("/task-logs", [{"task_id": task, "log": f"late {number}", "timestamp": at}])
+    for run in runs[1:]:
+        await m.launcher.log(run.allocation, "the last")
+    newest = await m.get(path, params={"limit": 4})
+    assert [line["text"] for line in newest["lines"]] == ["the last", "the last", "late 0", "late 1"]
+    assert newest["last"] == max(line["id"] for line in newest["lines"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(merged_log, "MOST_TRIALS", 2)
         assert (await m.get(path, params={"find": "nowhere"}))["searched"] == 2

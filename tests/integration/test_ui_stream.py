@@ -12,10 +12,11 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from determined.master.service.hub import MACHINES
 from determined.master.ui import broadcast as broadcasting
 from determined.master.ui import channels
 from determined.master.ui.clients import MAX_WAITING, Client, message
-from tests.integration.api_rig import Rig, close_trial, create_trial, ok, request_id, validate_after
+from tests.integration.api_rig import CONFIG, Rig, close_trial, create_trial, ok, request_id, validate_after
 from tests.integration.test_api_over_sockets import behind_a_server, until
 
 
@@ -182,10 +183,56 @@ async def test_lines_of_a_log_come_as_they_are_written(m: Rig, port: int) -> Non
         lines: list[Any] = []
         while len(lines) < 2:
             told = await until_heard(socket, topic, "lines")
-            assert told["from"] == (lines[-1]["id"] if lines else start["from"])
+            assert told["since"] == (lines[-1]["id"] if lines else start["seq"])
+            assert told["seq"] == told["lines"][-1]["id"]
             lines += told["lines"]
         assert [line["text"] for line in lines] == ["<b>first</b>", "second"]
-        assert lines[0].keys() == {"id", "time", "level", "text"}
+        assert lines[0].keys() == {"trial", "id", "time", "level", "text"}
+
+
+@behind_a_server
+async def test_lines_of_all_trials_of_an_experiment_come_over_one_topic_also_after_their_ends(
+    m: Rig, port: int
+) -> None:
+    e = await m.create(CONFIG.replace("slots_per_trial: 1", "slots_per_trial: 0"))
+    other = await m.create()
+    first, second = [await m.start_trial(e, number) for number in (1, 2)]
+    strange = await m.start_trial(other)
+    await m.launcher.log(first.allocation, "before")
+    topic = f"logs:{e}"
+    async with listening(m, port, topic) as socket:
+        start = await until_heard(socket, topic, "lines")
+        assert (start["lines"], start["since"]) == ([], start["seq"])
+        read = await m.get(f"/v1/ui/experiments/{e}/logs")
+        assert read["last"] == start["seq"] == max(line["id"] for line in read["lines"])
+        await m.launcher.log(strange.allocation, "of another experiment")
+        await m.launcher.log(first.allocation, "one")
+        await m.launcher.log(second.allocation, "two")
+        await m.launcher.exit(first.allocation, 0)
+        ok(await m.operate(e, None, close_trial(request_id(1))))
+        task = first.allocation.rpartition(".")[0]
+        await m.post("/task-logs", [{"task_id": task, "log": "late", "timestamp": "2001-01-01T00:00:00Z"}])
+        lines: list[Any] = []
+        newest = start["seq"]
+        while not lines or lines[-1]["text"] != "late":
+            told = await until_heard(socket, topic, "lines")
+            assert told["since"] == newest
+            newest = told["seq"]
+            lines += told["lines"]
+        own = [(line["trial"], line["text"]) for line in lines if line["text"] in ("one", "two", "late")]
+        assert own == [(first.trial, "one"), (second.trial, "two"), (first.trial, "late")]
+        assert {line["trial"] for line in lines} == {first.trial, second.trial}
+        assert newest == max(line["id"] for line in lines)
+        assert (await m.get(f"/v1/ui/experiments/{e}/logs"))["last"] == newest
+
+
+@behind_a_server
+async def test_that_machines_come_and_go_is_told(m: Rig, port: int) -> None:
+    async with listening(m, port, "cluster") as socket:
+        await until_heard(socket, "hello")
+        for _ in range(2):
+            m.service.hub.tell(MACHINES)
+            await until_heard(socket, "cluster")
 
 
 @behind_a_server

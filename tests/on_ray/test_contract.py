@@ -103,6 +103,27 @@ class TestRayLauncher(LauncherContract):
         assert len(lines) == 12
         assert list((data / "ray").glob("lines-*")) == []
 
+    def test_nodes_that_come_and_go_are_told_although_nothing_runs(self, tmp_path: Path) -> None:
+        async def scenario() -> None:
+            async with self.opened(tmp_path / "data") as (launcher, _):
+                assert isinstance(launcher, ClusterLauncher)
+                told = asyncio.Event()
+                launcher.when_machines_change(told.set)
+
+                async def until(number: int) -> None:
+                    while len(await launcher.machines()) != number:
+                        await told.wait()
+                        told.clear()
+
+                await until(3)
+                # Ray starts nodes in main threads only.
+                self.cluster.add("passing", 0)
+                await until(4)
+                self.cluster.remove("passing")
+                await until(3)
+
+        asyncio.run(scenario())
+
     def test_a_run_without_a_place_waits_in_ray_and_can_be_killed_there(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

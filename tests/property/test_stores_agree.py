@@ -173,10 +173,12 @@ async def _everything(store: Store) -> dict[str, Any]:
         found[f"tallies {e}"] = await store.tallies([p.TallyQuery(e, True), p.TallyQuery(e, False, 2.0)])
         found[f"end {e}"] = (await store.journal_end(e), await store.get_events(e, [1, 3]))
         found[f"trials {e}"] = await store.list_trials(e, [], Order("BEST_VALIDATION_METRIC"), Page())
+        found[f"last lines {e}"] = (await store.last_lines(e), await store.last_line())
     for t in (TrialId(1), TrialId(2), TrialId(3), TrialId(4)):
         found[f"runs {t}"] = await store.list_runs(t)
         found[f"live {t}"] = await store.list_trial_metrics(t)
         found[f"logs {t}"] = await store.read_logs(t, LogFilter(text="a"), 0, 3, True)
+        found[f"new lines {t}"] = await store.new_lines([t, TrialId(t + 1)], 2, 5)
         found[f"fields {t}"] = await store.log_fields(t)
     found["metrics"] = await store.list_metrics([TrialId(t) for t in range(1, 5)], [], 2, 8)
     found["points"] = await store.searcher_points([1, 2, 3, 4])

@@ -3,6 +3,8 @@
 import { signal } from "@preact/signals";
 import { ApiError, session } from "./data/api.ts";
 import { ExperimentData } from "./data/experiment.ts";
+import { asApiError } from "./data/loading.ts";
+import { Refetcher } from "./data/refetch.ts";
 import { type Connection, Stream } from "./data/stream.ts";
 import type { User } from "./data/types.ts";
 
@@ -35,12 +37,36 @@ setInterval(() => {
   if (!document.hidden) now.value = Date.now() / 1000;
 }, 1000);
 
+/** Why it is not known who is logged in: the master cannot tell yet. */
+export const notReady = signal<ApiError | null>(null);
+
+/**
+ * Asks who is logged in.
+ *
+ * Throws: the master cannot tell, which is not to say that nobody is.
+ */
 export async function whoAmI(): Promise<void> {
   try {
     user.value = (await session.get()).user;
-  } catch {
+  } catch (e) {
+    if (!(e instanceof ApiError) || e.status !== 401) throw e;
     user.value = null;
   }
+}
+
+const starting = new Refetcher(async () => {
+  try {
+    await whoAmI();
+    notReady.value = null;
+  } catch (e) {
+    notReady.value = asApiError(e);
+    throw e;
+  }
+});
+
+/** Asks who is logged in until the master tells. */
+export function start(): void {
+  starting.now(true);
 }
 
 export interface Notice {

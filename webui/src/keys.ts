@@ -9,13 +9,26 @@ const TYPED_INTO = "input:not([type=checkbox], [type=radio], [type=range]), text
 let prefix = "";
 let prefixAt = 0;
 
+/** Keys that walk, and go on while they are held; all others do what they do once. */
+const WALKING = /^([jk]|Arrow\w+|Page\w+|Tab)$/;
+
 export function startKeys(): void {
+  // Whoever holds Enter has pressed one button with it, and does not answer what that one asks.
+  addEventListener(
+    "keydown",
+    (event) => {
+      const pressed = (event.target as Element | null)?.closest?.("a, button, summary, input[type=checkbox]");
+      if (event.repeat && pressed && (event.key === "Enter" || event.key === " ")) event.preventDefault();
+    },
+    { capture: true },
+  );
   addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.target as HTMLElement;
     const typing = target.matches(TYPED_INTO);
     if (typing && event.key === "Escape") return target.blur();
     if (typing || document.querySelector("dialog[open]")) return;
+    if (event.repeat && !WALKING.test(event.key)) return;
     // Enter on a button or a link is for that, not for the row that was chosen before.
     if (event.key === "Enter" && target.closest("a, button, summary, input, label")) return;
     const sequence = prefix && event.timeStamp - prefixAt < 1200 ? `${prefix} ${event.key}` : event.key;

@@ -1,5 +1,5 @@
 import { render } from "preact";
-import { user, whoAmI } from "./app.ts";
+import { start, user } from "./app.ts";
 import { describeAll } from "./charts/base.ts";
 import { onLoggedOut } from "./data/api.ts";
 import { startKeys } from "./keys.ts";
@@ -21,5 +21,5 @@ onLoggedOut(() => {
   user.value = null;
 });
 window.describeCharts = describeAll;
-void whoAmI();
+start();
 render(<App />, document.getElementById("app")!);

@@ -1,6 +1,7 @@
 /** Where we are: the path and the query are the state of the page, so that any view can be shared and reloaded. */
 
 import { batch, computed, signal } from "@preact/signals";
+import { isOurs } from "./paths.ts";
 
 export const path = signal(location.pathname);
 const search = signal(location.search);
@@ -38,12 +39,10 @@ export function startRouter(): void {
     if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
     const link = (event.target as Element | null)?.closest?.("a");
     if (!link || link.target || link.hasAttribute("download") || link.origin !== location.origin) return;
-    if (!OURS.test(link.pathname)) return;
+    if (!isOurs(link.pathname)) return;
     event.preventDefault();
     const moved = link.pathname !== location.pathname;
     go(link.pathname + link.search);
     if (moved) scrollTo(0, 0);
   });
 }
-
-const OURS = /^\/($|experiments|compare|cluster|queue|login|settings)/;

@@ -29,6 +29,7 @@ from ray.util.placement_group import (
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 from determined.launchers.on_ray import keeper
+from determined.launchers.on_ray.node_news import follow_nodes
 from determined.launchers.on_ray.wire import (
     HEADER_BYTES,
     Bundle,
@@ -72,6 +73,8 @@ class Driver:
         # By which keepers know our orders from those of a driver that was replaced, and may still be on their way.
         self._session = uuid.uuid4().hex
         self._actors: dict[str, asyncio.Future[Any]] = {}
+        self._nodes_changed = asyncio.Event()
+        self._following: asyncio.Task[None] | None = None
         # Reservations that this driver has had to do with.
         self._seen: set[str] = set()
         # Ray's own calls block; one thread, so that they keep their order.
@@ -225,6 +228,19 @@ class Driver:
             if node["Alive"]
         ]
 
+    async def other_nodes(self, known: list[str]) -> list[str]:
+        """Wait until other machines are alive than those named, in order; which ones."""
+        if self._following is None:
+            address = await self._do(lambda: ray.get_runtime_context().gcs_address)
+            self._following = asyncio.create_task(follow_nodes(address, self._nodes_changed.set))
+        while True:
+            # Before looking: whatever changes from now on is told.
+            self._nodes_changed.clear()
+            alive = sorted(node.id for node in await self.nodes())
+            if alive != known:
+                return alive
+            await self._nodes_changed.wait()
+
     async def _actor(self, name: str) -> Any:
         """A keeper that knows this session."""
         if name not in self._actors:
@@ -271,6 +287,7 @@ _ARGUMENTS: dict[str, Any] = {
     "destroy": tuple[str],
     "sweep": tuple[str, str, str],
     "nodes": tuple[()],
+    "other_nodes": tuple[list[str]],
 }
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from determined.errors import FailedPrecondition, InvalidInput, Unavailable
-from determined.launchers.on_ray.bridge import Bridge
+from determined.launchers.on_ray.bridge import RETRY_S, Bridge
 from determined.launchers.on_ray.keepers import Keeper, Keepers
 from determined.launchers.on_ray.numbering import counts_file, forget_others
 from determined.launchers.on_ray.parts import told
@@ -107,6 +107,8 @@ class RayLauncher:
         self._keepers = Keepers(self._bridge, cluster_id, options.idle_s)
         self._kept: dict[str, tuple[dict[int, Keeper], Reservation]] = {}
         self._recovery: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._tell_of_machines: Callable[[], None] = lambda: None
         self._runs: dict[str, RayRun] = {}
         self._unplaced: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -124,6 +126,7 @@ class RayLauncher:
         self._listener = listener
         self._bridge.open()
         self._recovery = asyncio.create_task(self._recover())
+        self._watch = asyncio.create_task(self._watch_nodes())
 
     async def _recover(self) -> None:
         """Find what an earlier master has left on the cluster, before anything is added."""
@@ -179,8 +182,9 @@ class RayLauncher:
             run.close()
         for task in self._tasks:
             task.cancel()
-        if self._recovery is not None:
-            self._recovery.cancel()
+        for beginning in (self._recovery, self._watch):
+            if beginning is not None:
+                beginning.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._reservations.close()
         await self._keepers.close()
@@ -219,6 +223,20 @@ class RayLauncher:
             raise Unavailable(f"run {allocation_id} was not taken up yet; try again")
         is_alone = len(run.reservation.seats) == 1
         return members_of(run.reservation, [] if is_alone else await self._bridge.ask(list[Node], "nodes"))
+
+    def when_machines_change(self, tell: Callable[[], None]) -> None:
+        """Call back whenever other nodes are alive, or the cluster can be reached again or not any more."""
+        self._tell_of_machines = tell
+
+    async def _watch_nodes(self) -> None:
+        known: list[str] = []
+        while True:
+            try:
+                known = await self._bridge.ask(list[str], "other_nodes", known)
+            except Unavailable:
+                known = []
+                await asyncio.sleep(RETRY_S)
+            self._tell_of_machines()
 
     async def machines(self) -> Sequence[Machine]:
         """The nodes that are alive; none while the cluster cannot be reached."""

@@ -8,6 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable
 from types import TracebackType
+from typing import Final
+
+from determined.domain.ids import ExperimentId, TrialId
+
+MACHINES: Final = ("machines",)
+"""The topic of machines that come and go."""
 
 
 class Listener:
@@ -18,10 +24,11 @@ class Listener:
         self._topics = topics
         self._event = asyncio.Event()
         self._expired = False
+        self._about: set[int] = set()
 
     def __enter__(self) -> Listener:
         for topic in self._topics:
-            self._hub.listeners.setdefault(topic, set()).add(self._event)
+            self._hub.listeners.setdefault(topic, set()).add(self)
         if self._hub.closed:
             self._event.set()
         return self
@@ -30,10 +37,10 @@ class Listener:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for topic in self._topics:
-            events = self._hub.listeners.get(topic)
-            if events is not None:
-                events.discard(self._event)
-                if not events:
+            listeners = self._hub.listeners.get(topic)
+            if listeners is not None:
+                listeners.discard(self)
+                if not listeners:
                     del self._hub.listeners[topic]
 
     async def wait(self, timeout_s: float | None = None) -> bool:
@@ -54,6 +61,17 @@ class Listener:
         expired, self._expired = self._expired, False
         return not expired and not self._hub.closed
 
+    def hear(self, about: int | None = None) -> None:
+        """Be told of news."""
+        if about is not None:
+            self._about.add(about)
+        self._event.set()
+
+    def about(self) -> set[int]:
+        """Numbers of what the news since the last call were about."""
+        told, self._about = self._about, set()
+        return told
+
     def _expire(self) -> None:
         self._expired = True
         self._event.set()
@@ -63,21 +81,30 @@ class Hub:
     """All subscriptions of the master."""
 
     def __init__(self) -> None:
-        self.listeners: dict[Hashable, set[asyncio.Event]] = {}
+        self.listeners: dict[Hashable, set[Listener]] = {}
         self.closed = False
 
     def listen(self, *topics: Hashable) -> Listener:
         """Subscribe; use as a context manager, and look at the state only inside it."""
         return Listener(self, topics)
 
-    def tell(self, topic: Hashable) -> None:
-        """Wake everybody who listens to the topic."""
-        for event in self.listeners.get(topic, ()):
-            event.set()
+    def tell(self, topic: Hashable, about: int | None = None) -> None:
+        """Wake everybody who listens to the topic.
+
+        Args:
+            about: number of what has changed, where the topic is about many things.
+        """
+        for listener in self.listeners.get(topic, ()):
+            listener.hear(about)
+
+    def tell_of_log(self, experiment_id: ExperimentId, trial_id: TrialId) -> None:
+        """Wake everybody who follows the log of a trial, or those of all trials of its experiment."""
+        self.tell(("logs", trial_id), trial_id)
+        self.tell(("logs of", experiment_id), trial_id)
 
     def close(self) -> None:
         """Wake everybody for good: the master is stopping."""
         self.closed = True
-        for events in self.listeners.values():
-            for event in events:
-                event.set()
+        for listeners in self.listeners.values():
+            for listener in listeners:
+                listener.hear()

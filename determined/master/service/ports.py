@@ -11,7 +11,7 @@ import msgspec
 from determined.domain.facts import Verb
 from determined.domain.ids import ExperimentId, RunId, TrialId
 from determined.domain.operations import Operation
-from determined.domain.records import Experiment, LogRecord, Trial, User
+from determined.domain.records import Experiment, LogRecord, Run, Trial, User
 from determined.launchers.protocol import Member
 from determined.storage.protocol import LogFilter
 
@@ -140,8 +140,8 @@ class Service(Protocol):
     def broadcast(self) -> Broadcast:
         """Who listens to changes."""
 
-    def tell_of_logs(self, trial_ids: Iterable[TrialId]) -> None:
-        """Lines of these trials were stored that did not come from their runs: wake those who follow them."""
+    def tell_of_logs(self, runs: Iterable[Run]) -> None:
+        """Lines of these runs were stored that the launcher did not bring: wake those who follow them."""
 
     # Experiments
     async def submit(self, user: User, submission: Submission) -> Submitted: ...

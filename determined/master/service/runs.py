@@ -213,7 +213,7 @@ class LauncherNews:
             current = run_of(lane, run.trial_id, run.run_id)
             if current is not None:
                 lane.runs[run.trial_id] = msgspec.structs.replace(current, lines=known)
-            self.hub.tell(("logs", run.trial_id))
+            self.hub.tell_of_log(run.experiment_id, run.trial_id)
 
         await until_stored(store, lambda: self.hub.closed)
 

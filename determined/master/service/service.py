@@ -12,7 +12,7 @@ from determined.domain import facts
 from determined.domain.facts import Verb
 from determined.domain.ids import ExperimentId, TrialId
 from determined.domain.operations import Create, Operation
-from determined.domain.records import Experiment, LogRecord, Trial, User
+from determined.domain.records import Experiment, LogRecord, Run, Trial, User
 from determined.domain.states import CheckpointState, ExperimentState, RunPhase
 from determined.engine import effects as fx
 from determined.engine.experiment import AlreadyAnswered
@@ -23,7 +23,7 @@ from determined.master.service.admin import Admin
 from determined.master.service.commit import Commits
 from determined.master.service.contexts import Contexts
 from determined.master.service.dispatch import Dispatcher
-from determined.master.service.hub import Hub
+from determined.master.service.hub import MACHINES, Hub
 from determined.master.service.lane import Lane
 from determined.master.service.loading import load_lane
 from determined.master.service.meetings import Meetings
@@ -94,6 +94,8 @@ class MasterService:
     async def start(self) -> None:
         """Recover everything that is not over; the same path at every start, safe to be interrupted and repeated."""
         self.commits.on_effect(self.dispatcher.perform)
+        if isinstance(self.launcher, ClusterLauncher):
+            self.launcher.when_machines_change(lambda: self.hub.tell(MACHINES))
         self.dispatcher.on_ended = self._on_ended
         experiment_id, trial_id, _ = await self.store.next_ids()
         self.submissions.next_experiment = ExperimentId(experiment_id)
@@ -134,10 +136,10 @@ class MasterService:
     async def _on_ended(self, lane: Lane, effect: fx.ExperimentEnded) -> None:
         await self.admin.collect(lane.id)
 
-    def tell_of_logs(self, trial_ids: Iterable[TrialId]) -> None:
-        """Wake those who follow the logs of these trials."""
-        for trial_id in set(trial_ids):
-            self.hub.tell(("logs", trial_id))
+    def tell_of_logs(self, runs: Iterable[Run]) -> None:
+        """Wake those who follow the logs of these runs."""
+        for experiment_id, trial_id in {(run.experiment_id, run.trial_id) for run in runs}:
+            self.hub.tell_of_log(experiment_id, trial_id)
 
     # Experiments
 

@@ -9,8 +9,8 @@ from determined.domain.facts import Fact
 from determined.domain.ids import ExperimentId, TrialId
 from determined.engine.effects import Effect
 from determined.errors import Exhausted, InvalidInput, NotFound
-from determined.master.service.hub import Hub
-from determined.master.ui.channels import Channel, ExperimentChannel, ListChannel, LogChannel
+from determined.master.service.hub import MACHINES, Hub
+from determined.master.ui.channels import Channel, ClusterChannel, ExperimentChannel, ListChannel, LogChannel
 from determined.master.ui.clients import Client, message
 from determined.master.ui.feed import Feed
 
@@ -18,7 +18,8 @@ MAX_CLIENTS: Final = 256
 MAX_TOPICS: Final = 32
 """Of one client."""
 _LIST: Final = "experiments"
-_NUMBERED: Final = ("exp", "log")
+_CLUSTER: Final = "cluster"
+_NUMBERED: Final = ("exp", "log", "logs")
 
 
 class Broadcast:
@@ -84,16 +85,18 @@ class Broadcast:
             client.close()
 
     async def _is_there(self, topic: str) -> bool:
-        if topic == _LIST:
+        if topic in (_LIST, _CLUSTER):
             return True
         kind, _, number = topic.partition(":")
         if kind not in _NUMBERED or not number.isascii() or not number.isdecimal() or not 1 <= int(number) < 2**31:
-            raise InvalidInput(f"there is no topic {topic[:40]!a} (allowed: experiments, exp:ID, log:TRIAL)")
+            raise InvalidInput(
+                f"there is no topic {topic[:40]!a} (allowed: experiments, cluster, exp:ID, log:TRIAL, logs:ID)"
+            )
         try:
-            if kind == "exp":
-                await self._feed.store.get_experiment(ExperimentId(int(number)))
-            else:
+            if kind == "log":
                 await self._feed.store.get_trial(TrialId(int(number)))
+            else:
+                await self._feed.store.get_experiment(ExperimentId(int(number)))
         except NotFound:
             return False
         return True
@@ -103,11 +106,14 @@ class Broadcast:
         channel: Channel
         if topic == _LIST:
             channel = self._list = ListChannel(topic, self._feed)
+        elif topic == _CLUSTER:
+            channel = ClusterChannel(topic, self._hub.listen(MACHINES))
         elif kind == "exp":
             experiment_id = ExperimentId(int(number))
             channel = self._of_experiment[experiment_id] = ExperimentChannel(topic, self._feed, experiment_id)
         else:
-            channel = LogChannel(topic, self._feed, self._hub, TrialId(int(number)))
+            logs = ("logs", TrialId(int(number))) if kind == "log" else ("logs of", ExperimentId(int(number)))
+            channel = LogChannel(topic, self._feed, self._hub.listen(logs))
         self._channels[topic] = channel
         self._listen()
 

@@ -14,16 +14,16 @@ from typing import Final
 
 from determined.domain import facts
 from determined.domain.facts import Fact
-from determined.domain.ids import ExperimentId, TrialId
+from determined.domain.ids import ExperimentId
 from determined.engine.effects import Effect
 from determined.errors import NotFound
-from determined.master.service.hub import Hub
+from determined.master.service.hub import Listener
 from determined.master.ui.clients import Client, message, resync
 from determined.master.ui.encodings import now
 from determined.master.ui.feed import Feed
 from determined.master.ui.lengths import units_per_batch
 from determined.master.ui.trial_columns import trial_columns
-from determined.storage.protocol import ExperimentFilter, LogFilter, Order, Page, SearcherPoint
+from determined.storage.protocol import ExperimentFilter, Order, Page, SearcherPoint
 from determined.wire.logs import level_name
 from determined.wire.ui import with_details
 
@@ -226,15 +226,43 @@ class ListChannel(Channel):
         return message(self.topic, experiments=rows, removed=gone)
 
 
-class LogChannel(Channel):
-    """``log:TRIAL``: new lines of a trial's log."""
+class ClusterChannel(Channel):
+    """``cluster``: machines came or went; which ones there are is read anew."""
 
-    def __init__(self, topic: str, feed: Feed, hub: Hub, trial_id: TrialId) -> None:
-        self._store = feed.store
-        self._trial_id = trial_id
-        self._after = 0
-        self._listener = hub.listen(("logs", trial_id))
+    def __init__(self, topic: str, listener: Listener) -> None:
+        self._listener = listener
         self._listener.__enter__()
+        super().__init__(topic)
+
+    def close(self) -> None:
+        """Stop."""
+        self._listener.__exit__(None, None, None)
+        super().close()
+
+    async def wait(self) -> None:
+        """Sleep until there are others."""
+        await self._listener.wait()
+
+    async def next(self) -> str | None:
+        """That there are others."""
+        return message(self.topic)
+
+
+class LogChannel(Channel):
+    """``log:TRIAL`` and ``logs:EXPERIMENT``: new lines of the log of a trial, or of all trials of an experiment.
+
+    Lines of all logs are numbered in the order in which they were stored, and a trial may log after its end. Each
+    message names the newest line that was told with it, and the newest before: who has read up to an older one has
+    missed some.
+    """
+
+    def __init__(self, topic: str, feed: Feed, listener: Listener) -> None:
+        self._store = feed.store
+        self._settled = 0
+        self._told: set[int] = set()
+        self._listener = listener
+        self._listener.__enter__()
+        self.version = 0
         super().__init__(topic)
 
     def close(self) -> None:
@@ -244,9 +272,9 @@ class LogChannel(Channel):
 
     async def begin(self) -> None:
         """New lines are those behind the last one that is there now."""
-        last = await self._store.read_logs(self._trial_id, LogFilter(), 0, 1, descending=True)
-        self._after = last[0].id if last else 0
-        self._tell(message(self.topic, **{"from": self._after}, lines=[]))
+        self.version = self._settled = await self._store.last_line()
+        self._told.clear()
+        self._tell(message(self.topic, since=self.version, seq=self.version, lines=[]))
 
     async def wait(self) -> None:
         """Sleep until there are lines."""
@@ -254,12 +282,22 @@ class LogChannel(Channel):
 
     async def next(self) -> str | None:
         """The next lines; the last of very many."""
-        found = await self._store.read_logs(self._trial_id, LogFilter(), self._after, MAX_LINES + 1, descending=False)
+        trials = sorted(self._listener.about())
+        read = await self._store.new_lines(trials, self._settled, MAX_LINES + 1 + len(self._told))
+        found = [line for line in read if line.id not in self._told]
         if len(found) > MAX_LINES:
-            await self.begin()
-            return message(self.topic, resync=True)
+            self.version = self._settled = await self._store.last_line()
+            self._told.clear()
+            return resync(self.topic, self.version)
         if not found:
             return None
-        after, self._after = self._after, found[-1].id
-        lines = [{"id": r.id, "time": r.at, "level": level_name(r.level), "text": r.text[:MAX_LINE]} for r in found]
-        return message(self.topic, **{"from": after}, lines=lines)
+        # While these were read, another trial may have logged, and then one of these. So it is the message after this
+        # one that settles up to which line all are told: by then, whatever was stored before was noted.
+        since = self._settled = self.version or 0
+        self.version = max(since, found[-1].id)
+        self._told = {n for n in self._told if n > self._settled} | {line.id for line in found}
+        lines = [
+            {"trial": r.trial_id, "id": r.id, "time": r.at, "level": level_name(r.level), "text": r.text[:MAX_LINE]}
+            for r in found
+        ]
+        return message(self.topic, since=since, seq=self.version, lines=lines)

@@ -3,13 +3,11 @@
 import type { Curve, Curves } from "../data/curves.ts";
 import type { Point } from "../data/types.ts";
 import { count, length, num } from "../format.ts";
-import { type Merit, merit } from "../merit.ts";
 import type { Palette } from "../palette.ts";
 import type { Scale, ScaleKind } from "../scales.ts";
 import { type Box, Chart, type Context, clipTo, disc, drawGrid } from "./base.ts";
-import { curveScales, nearest, rungOf } from "./curveTools.ts";
-
-export type Colouring = "merit" | "rung" | "trial";
+import { Bundles, type Colouring, Ranking, trace } from "./curvePaint.ts";
+import { curveScales, nearest } from "./curveTools.ts";
 
 export interface CurveOptions {
   smaller: boolean;
@@ -28,8 +26,7 @@ export interface CurveOptions {
 export class CurveChart extends Chart {
   private options: CurveOptions;
   private curves: Curves = { list: [], byId: new Map(), total: 0, sampling: "" };
-  private ranked: Merit = { order: new Uint32Array(), bucket: new Uint8Array() };
-  private place1 = new Map<number, number>();
+  private readonly ranking = new Ranking();
   private x!: Scale;
   private y!: Scale;
   private box: Box = [0, 0, 0, 0];
@@ -38,6 +35,7 @@ export class CurveChart extends Chart {
   private hoveredAt = 0;
   private walk = -1;
   private drawn = 0;
+  private colours!: Palette;
 
   constructor(host: HTMLElement, options: CurveOptions) {
     super(host, 2);
@@ -87,7 +85,7 @@ export class CurveChart extends Chart {
   append(points: readonly Point[]): void {
     if (!this.x) return this.later();
     const outside = points.some(([, x, y]) => x > this.x.hi || (this.options.smaller ? y < this.y.lo : y > this.y.hi));
-    if (outside || this.ranked.order.length === 0) {
+    if (outside || this.ranking.order.length === 0) {
       this.rank();
       return this.later();
     }
@@ -110,22 +108,12 @@ export class CurveChart extends Chart {
   }
 
   private rank(): void {
-    const { list } = this.curves;
-    this.ranked = merit(
-      list.map((c) => c.best),
-      this.options.smaller,
-    );
-    this.place1 = new Map(list.map((c, i) => [c.id, i]));
+    this.ranking.set(this.curves.list, this.options.smaller);
   }
 
   private colour(curve: Curve): string {
-    const { colouring, rungs } = this.options;
-    const p = this.colours;
-    if (colouring === "trial") return p.hues[curve.id % p.hues.length]!;
-    if (colouring === "merit") return p.merit[this.ranked.bucket[this.place1.get(curve.id) ?? -1] ?? 0]!;
-    return p.rungs[Math.min(rungOf(curve, rungs), p.rungs.length - 1)]!;
+    return this.ranking.colour(curve, this.options.colouring, this.options.rungs, this.colours);
   }
-  private colours!: Palette;
 
   protected draw(p: Palette): void {
     this.colours = p;
@@ -142,41 +130,13 @@ export class CurveChart extends Chart {
     c.fillStyle = p.text3;
     c.fillText(unit, 6, this.box[3] + 8);
     this.sayAbove(c);
-    const shown = new Map<string, Path2D>();
-    const faint = new Path2D();
-    this.drawn = 0;
-    for (const i of this.ranked.order) {
+    const bundles = new Bundles();
+    for (const i of this.ranking.order) {
       const curve = this.curves.list[i]!;
-      if (!curve.x.length) continue;
-      if (hidden?.(curve.id)) {
-        this.trace(faint, curve);
-        continue;
-      }
-      this.drawn++;
-      const colour = this.colour(curve);
-      let path = shown.get(colour);
-      if (!path) {
-        path = new Path2D();
-        shown.set(colour, path);
-      }
-      this.trace(path, curve);
+      if (curve.x.length) bundles.add(curve, hidden?.(curve.id) ? null : this.colour(curve), this.x, this.y);
     }
-    c.save();
-    clipTo(c, this.box);
-    c.strokeStyle = p.faint;
-    c.globalAlpha = 0.5;
-    c.lineWidth = 0.7;
-    c.stroke(faint);
-    const many = this.drawn > 200;
-    let k = 0;
-    for (const [colour, path] of shown) {
-      const good = colouring === "merit" ? k++ / Math.max(1, shown.size - 1) : 0.6;
-      c.strokeStyle = colour;
-      c.globalAlpha = many ? 0.35 + 0.6 * good : 0.92;
-      c.lineWidth = many ? 0.7 + 0.9 * good * good : 1.2 + 0.4 * good;
-      c.stroke(path);
-    }
-    c.restore();
+    this.drawn = bundles.count;
+    bundles.stroke(c, p, this.box, colouring === "merit");
     this.drawTop();
   }
 
@@ -189,12 +149,6 @@ export class CurveChart extends Chart {
       this.box[2],
       this.options.smaller ? 0 : this.box[3] - 14,
     );
-  }
-
-  private trace(path: Path2D, { x, y }: Curve): void {
-    path.moveTo(this.x(x[0]!), this.y(y[0]!));
-    for (let i = 1; i < x.length; i++) path.lineTo(this.x(x[i]!), this.y(y[i]!));
-    if (x.length === 1) path.lineTo(this.x(x[0]!) + 3, this.y(y[0]!));
   }
 
   private drawTop(): void {
@@ -212,7 +166,7 @@ export class CurveChart extends Chart {
     const { hovered } = this;
     if (hovered?.x.length) {
       const path = new Path2D();
-      this.trace(path, hovered);
+      trace(path, hovered, this.x, this.y);
       c.strokeStyle = p.surface;
       c.lineWidth = 5.5;
       c.stroke(path);
@@ -245,12 +199,12 @@ export class CurveChart extends Chart {
 
   private key(event: KeyboardEvent): void {
     const step = { ArrowUp: 1, ArrowDown: -1 }[event.key];
-    const n = this.ranked.order.length;
+    const n = this.ranking.order.length;
     if (!step || !n) return;
     event.preventDefault();
     event.stopPropagation();
     this.walk = this.walk < 0 ? n - 1 : Math.max(0, Math.min(n - 1, this.walk + step));
-    const curve = this.curves.list[this.ranked.order[this.walk]!]!;
+    const curve = this.curves.list[this.ranking.order[this.walk]!]!;
     this.hover(curve, curve.x.length - 1);
   }
 }

@@ -91,8 +91,9 @@ export const session = {
 };
 
 export const experiments = {
-  list: (limit: number, offset: number) =>
-    get<T.ExperimentList>("to list experiments", `${UI}/experiments?limit=${limit}&offset=${offset}`),
+  /** The newest first; those with an id below the one given. */
+  list: (limit: number, before?: number) =>
+    get<T.ExperimentList>("to list experiments", `${UI}/experiments${search({ limit, before })}`),
   get: (id: number) => getVersion<T.Experiment>(`to read experiment ${id}`, `${UI}/experiments/${id}`, 0),
   trials: async (id: number, least: number) => {
     const path = `${UI}/experiments/${id}/trials?folded=true`;
@@ -139,7 +140,7 @@ export const experiments = {
   logs: async (id: number, wanted: LogQuery) => {
     const given = Object.entries({ ...wanted, trials: wanted.trials?.join(",") }).filter(([, v]) => v);
     const query = new URLSearchParams(given.map(([k, v]) => [k, String(v)]));
-    return get<{ lines: T.LogLine[]; searched: number; trials: number }>(
+    return get<{ lines: T.LogLine[]; searched: number; trials: number; last: number }>(
       `to read the logs of experiment ${id}`,
       `${UI}/experiments/${id}/logs?${query}`,
     );

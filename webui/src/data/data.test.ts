@@ -3,10 +3,10 @@ import { test } from "node:test";
 import { bestSoFar } from "./bestSoFar.ts";
 import { addPoints, decodeCurves, encodeCurves } from "./curves.ts";
 import { diffLines } from "./diff.ts";
-import { mergeDecisions } from "./experiment.ts";
+import { aboutTrial, mergeDecisions } from "./experiment.ts";
 import { importance } from "./importance.ts";
 import { mergeRows } from "./list.ts";
-import { isAtLeast, mergeLines, trialsNamed } from "./logs.ts";
+import { catchUp, isAtLeast, mergeLines, trialsNamed } from "./logs.ts";
 import { answers, markOf } from "./sentences.ts";
 import { backoff } from "./stream.ts";
 import { experimentOf, isWaiting, trialOf } from "./tasks.ts";
@@ -199,6 +199,23 @@ test("decisions are told once, newest first, up to a limit", () => {
   );
 });
 
+test("of the decisions that are told, those about a trial tell what is about it first", () => {
+  const about = (event: number, cause: number, ...trials: number[]): Decision => ({
+    ...decision(event),
+    trial: cause,
+    operations: trials.map((trial) => operation("ValidateAfter", trial)),
+  });
+  const told = [about(4, 1, 2, 3), about(3, 7), about(2, 1, 1, 2, 3, 4, 5, 6, 7, 8, 7)];
+  assert.deepEqual(
+    aboutTrial(told, 7)!.map((d) => [d.event, d.operations.map((o) => o.trial)]),
+    [
+      [3, []],
+      [2, [7, 7, 1, 2, 3, 4, 5, 6, 8]],
+    ],
+  );
+  assert.equal(aboutTrial([{ ...about(5, 1, 2), more: 3 }], 7), null);
+});
+
 const operation = (kind: string, trial: number | null, length: number | null = null, reason = ""): Operation => ({
   kind,
   trial,
@@ -246,17 +263,27 @@ test("log lines from both sides make one log", () => {
     merged.map((l) => l.id),
     [2, 3, 4, 5],
   );
-  // Of several trials, by time; ids are those of each trial.
-  const several = mergeLines([line(1, 7, 10), line(2, 7, 30)], [line(1, 8, 20), line(2, 7, 30), line(2, 8, 40)], 9);
+  // Of several trials, by time; they are numbered as they came.
+  const several = mergeLines([line(1, 7, 10), line(3, 7, 30)], [line(5, 8, 20), line(3, 7, 30), line(4, 8, 40)], 9);
   assert.deepEqual(
-    several.map((l) => [l.trial, l.id]),
-    [
-      [7, 1],
-      [8, 1],
-      [7, 2],
-      [8, 2],
-    ],
+    several.map((l) => l.id),
+    [1, 5, 3, 4],
   );
+  assert.deepEqual(
+    mergeLines(several, [line(4, 8, 40), line(6, 8, 50)], 9).map((l) => l.id),
+    [1, 5, 3, 4, 6],
+  );
+});
+
+test("lines that are read anew join those that are known, or take their place where some may lie between", () => {
+  const line = (id: number) => ({ trial: 1, id, time: null, level: "", text: "" });
+  const ids = (last: number, read: number[]) =>
+    catchUp([line(1), line(2)], last, read.map(line), 3, 9).map((l) => l.id);
+  assert.deepEqual(ids(2, [2, 3, 4]), [1, 2, 3, 4]);
+  // There were others, which were not wanted.
+  assert.deepEqual(ids(5, [4, 7, 8]), [1, 2, 4, 7, 8]);
+  assert.deepEqual(ids(5, [6, 7, 8]), [6, 7, 8]);
+  assert.deepEqual(ids(5, [6, 7]), [1, 2, 6, 7]);
 });
 
 test("trials whose logs are shown are named by numbers and ranges", () => {

@@ -3,15 +3,14 @@
 import { batch, type Signal, signal } from "@preact/signals";
 import { ApiError, experiments, type Version } from "./api.ts";
 import { addPoints, type Curves, decodeCurves } from "./curves.ts";
-import { Mark, mayPass, Refetcher } from "./refetch.ts";
+import { fetchInto, type Loadable } from "./loading.ts";
+import { Pace } from "./pace.ts";
+import { Mark, Refetcher } from "./refetch.ts";
 import type { Stream, Subscriber } from "./stream.ts";
 import { applyDelta, fromSnapshot, type TrialTable } from "./trials.ts";
 import type { Decision, Experiment, Message, Point } from "./types.ts";
 
-export type Loadable<A> = { state: "loading" } | { state: "ready"; value: A } | { state: "failed"; error: ApiError };
-
 const KEPT_DECISIONS = 200;
-const RATE_WINDOW_S = 60;
 const NOTHING: Version = { master: "", seq: -1 };
 
 /** Somebody who shows what is not in here. */
@@ -43,8 +42,8 @@ export class ExperimentData implements Subscriber {
   readonly entries: Signal<number | null> = signal(null);
   /** The newest event that the search method has answered, as far as it is known. */
   readonly lastEvent = signal(0);
-  /** Units per minute over the last minute; null until known. */
-  readonly rate: Signal<number | null> = signal(null);
+  /** Units that all trials gain. */
+  readonly pace = new Pace();
   readonly onPoints = new Set<(points: Point[]) => void>();
   readonly watchers = new Set<Watcher>();
 
@@ -60,7 +59,6 @@ export class ExperimentData implements Subscriber {
   private readonly waiting: Message[] = [];
   private describing: Promise<unknown> = Promise.resolve();
   private deleted = false;
-  private readonly pace: [at: number, units: number][] = [];
 
   constructor(id: number) {
     this.id = id;
@@ -99,6 +97,7 @@ export class ExperimentData implements Subscriber {
     const end = stream.subscribe(`exp:${this.id}`, this);
     return () => {
       end();
+      this.pace.end();
       this.all.stop();
       this.details.stop();
       this.unsure.set(false);
@@ -153,13 +152,14 @@ export class ExperimentData implements Subscriber {
   }
 
   private async fetchPart(part: Part): Promise<void> {
+    const show = (change: (old: Loadable<unknown>) => Loadable<unknown>) => {
+      part.into.value = change(part.into.value);
+    };
     try {
-      part.version = await part.load();
+      await fetchInto(show, async () => {
+        part.version = await part.load();
+      });
     } catch (e) {
-      const stays = mayPass(e);
-      // What was shown stays: old data, which the header does not call live, is better than none.
-      if (!stays || part.into.value.state !== "ready") part.into.value = { state: "failed", error: asApiError(e) };
-      if (!stays) return;
       part.due = true;
       throw e;
     }
@@ -184,6 +184,7 @@ export class ExperimentData implements Subscriber {
     if (this.heard.master !== this.stream?.master) this.heard = { master: this.stream?.master ?? "", seq: -1 };
     // The first message tells by its number whether what was fetched before is all.
     this.unsure.set(!missed);
+    this.pace.begin(performance.now() / 1000);
     if (missed) {
       this.decisions.value = [];
       this.entries.value = null;
@@ -221,14 +222,9 @@ export class ExperimentData implements Subscriber {
     const { seq = 0, since = 0 } = message;
     const { parts } = this;
     const lacking = this.shown().filter((p) => !p.due && p.into.value.state === "ready" && this.at(p) < since);
-    if (lacking.length) {
-      // Something was told that this page has not heard.
-      for (const part of lacking) part.due = true;
-      this.all.now();
-      for (const w of this.watchers) w.missed();
-      return;
-    }
-    const news = (part: Part) => this.at(part) < seq;
+    for (const part of lacking) part.due = true;
+    // What lacks something is read anew; the message is all that there is for the others.
+    const news = (part: Part) => this.at(part) < seq && !lacking.includes(part);
     batch(() => {
       const info = this.info.value;
       if (message.experiment && info.state === "ready" && news(parts.info)) {
@@ -247,9 +243,13 @@ export class ExperimentData implements Subscriber {
       if (message.decisions) this.decide(message.decisions, message.entries ?? null);
       else if (message.experiment) this.entries.value = null;
     });
+    if (lacking.length) {
+      this.all.now();
+      for (const w of this.watchers) w.missed();
+    }
     if (message.edited) this.details.soon();
     const ids = message.edited ? null : (message.trials?.columns?.id ?? []);
-    if (message.experiment) for (const w of this.watchers) w.changed(ids);
+    if (message.experiment && !lacking.length) for (const w of this.watchers) w.changed(ids);
   }
 
   private decide(news: readonly Decision[], entries: number | null): void {
@@ -266,11 +266,7 @@ export class ExperimentData implements Subscriber {
     const before = ids.reduce((a, id) => a + (table.units[table.row.get(id) ?? -1] ?? 0), 0);
     const rows = applyDelta(table, delta);
     const gained = rows.reduce((a, r) => a + table.units[r]!, 0) - before;
-    const now = performance.now() / 1000;
-    this.pace.push([now, Math.max(0, gained)]);
-    while (this.pace.length && this.pace[0]![0] < now - RATE_WINDOW_S) this.pace.shift();
-    const span = now - this.pace[0]![0];
-    if (span > 5) this.rate.value = (this.pace.reduce((a, p) => a + p[1], 0) / span) * 60;
+    this.pace.add(performance.now() / 1000, gained);
   }
 
   private addPoints(points: Point[]): void {
@@ -291,8 +287,18 @@ function isOf(short: string, master: string): boolean {
   return short !== "" && master.startsWith(short);
 }
 
-export function asApiError(e: unknown): ApiError {
-  return e instanceof ApiError ? e : new ApiError(0, "to show this", e instanceof Error ? e.message : String(e));
+/**
+ * The decisions about a trial, as the master tells them to those who ask for that trial: what is about it comes first in
+ * each. null: there are more operations than were told, so that it has to be asked.
+ */
+export function aboutTrial(decisions: readonly Decision[], trial: number): Decision[] | null {
+  if (decisions.some((d) => d.more)) return null;
+  return decisions
+    .map((d) => {
+      const [own, others] = [true, false].map((is) => d.operations.filter((o) => (o.trial === trial) === is));
+      return d.trial === trial || own!.length ? { ...d, operations: [...own!, ...others!] } : null;
+    })
+    .filter((d) => d !== null);
 }
 
 /** Newest first, each one once; the newer telling wins. */

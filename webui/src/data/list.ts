@@ -2,8 +2,8 @@
 
 import { type Signal, signal } from "@preact/signals";
 import { experiments } from "./api.ts";
-import { asApiError, type Loadable } from "./experiment.ts";
-import { mayPass, Refetcher } from "./refetch.ts";
+import { fetchInto, type Loadable, type Show } from "./loading.ts";
+import { Refetcher } from "./refetch.ts";
 import type { Stream, Subscriber } from "./stream.ts";
 import type { ExperimentRow, Message } from "./types.ts";
 
@@ -12,10 +12,12 @@ const MOST = 10_000;
 
 export class ExperimentListData implements Subscriber {
   readonly rows: Signal<Loadable<ExperimentRow[]>> = signal({ state: "loading" });
-  readonly total = signal(0);
   readonly version = signal(0);
   private readonly fetching = new Refetcher(() => this.fetch(), 0);
   private readonly waiting: Message[] = [];
+  private readonly show: Show<ExperimentRow[]> = (change) => {
+    this.rows.value = change(this.rows.value);
+  };
 
   follow(stream: Stream): () => void {
     this.load(this.rows.value.state !== "ready");
@@ -33,22 +35,22 @@ export class ExperimentListData implements Subscriber {
   private async fetch(): Promise<void> {
     this.waiting.length = 0;
     try {
-      const rows: ExperimentRow[] = [];
-      for (;;) {
-        const answer = await experiments.list(PIECE, rows.length);
-        this.total.value = answer.total;
-        rows.push(...answer.experiments);
-        const done = !answer.experiments.length || rows.length >= Math.min(answer.total, MOST);
-        if (done || this.rows.value.state !== "ready") this.rows.value = { state: "ready", value: rows.slice() };
-        if (done) break;
-      }
-    } catch (e) {
-      const stays = mayPass(e);
-      if (!stays || this.rows.value.state !== "ready") this.rows.value = { state: "failed", error: asApiError(e) };
-      if (stays) throw e;
+      await fetchInto(this.show, () => this.fetchPieces());
     } finally {
       for (const m of this.waiting.splice(0)) this.apply(m);
       this.version.value++;
+    }
+  }
+
+  /** The newest first, and each piece behind the one before: by id, as others come and go meanwhile. */
+  private async fetchPieces(): Promise<void> {
+    const rows: ExperimentRow[] = [];
+    for (;;) {
+      const { experiments: piece } = await experiments.list(PIECE, rows.at(-1)?.id);
+      rows.push(...piece);
+      const done = piece.length < PIECE || rows.length >= MOST;
+      if (done || this.rows.value.state !== "ready") this.show(() => ({ state: "ready", value: rows.slice() }));
+      if (done) return;
     }
   }
 

@@ -7,10 +7,10 @@ const ALL_LEVELS: readonly string[] = ["TRACE", ...LEVELS];
 /** As many trials as the master reads the logs of at once. */
 const MOST_NAMED = 300;
 
-export function readLine(raw: NonNullable<Message["lines"]>[number], trial: number): LogLine {
+export function readLine(raw: NonNullable<Message["lines"]>[number]): LogLine {
   const time = typeof raw.time === "string" ? Date.parse(raw.time) / 1000 : raw.time;
   return {
-    trial,
+    trial: raw.trial,
     id: Number(raw.id),
     time: time === null || Number.isNaN(time) ? null : time,
     level: raw.level,
@@ -20,21 +20,33 @@ export function readLine(raw: NonNullable<Message["lines"]>[number], trial: numb
 
 const byTime = (a: LogLine, b: LogLine) => (a.time ?? 0) - (b.time ?? 0) || a.trial - b.trial || a.id - b.id;
 
-/** Each line once, in order, and of many only the last ones. */
+/** Each line once, in order, and of many only the last ones. Lines of all logs are numbered together. */
 export function mergeLines(old: readonly LogLine[], news: readonly LogLine[], limit: number): LogLine[] {
-  const last = old.at(-1);
-  if (last && news.every((l) => (l.trial === last.trial ? l.id > last.id : false))) {
-    return [...old, ...news].slice(-limit);
-  }
-  const known = new Map(old.map((l) => [`${l.trial}:${l.id}`, l]));
-  for (const l of news) known.set(`${l.trial}:${l.id}`, l);
+  let last = old.at(-1);
+  const follows = news.every((l) => {
+    const isNext = !last || (l.id > last.id && byTime(last, l) < 0);
+    last = l;
+    return isNext;
+  });
+  // The last one in time need not be the last that came, so an older number may be known.
+  if (follows && old.every((l) => l.id < (news[0]?.id ?? 0))) return [...old, ...news].slice(-limit);
+  const known = new Map(old.map((l) => [l.id, l]));
+  for (const l of news) known.set(l.id, l);
   return [...known.values()].sort(byTime).slice(-limit);
 }
 
-/** Lines that were read anew, behind those that were known; if nothing joins them, there may be a hole between. */
-export function catchUp(old: readonly LogLine[], read: readonly LogLine[], most: number, limit: number): LogLine[] {
-  const known = new Set(old.map((l) => `${l.trial}:${l.id}`));
-  const joins = read.length < most || read.some((l) => known.has(`${l.trial}:${l.id}`));
+/**
+ * The newest lines, which were read anew, behind those up to the number `last` that were known. If as many were read as
+ * may be, and all of them are newer, there may be a hole between.
+ */
+export function catchUp(
+  old: readonly LogLine[],
+  last: number,
+  read: readonly LogLine[],
+  most: number,
+  limit: number,
+): LogLine[] {
+  const joins = read.length < most || read.some((l) => l.id <= last);
   return joins ? mergeLines(old, read, limit) : [...read];
 }
 

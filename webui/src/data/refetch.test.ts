@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import { ApiError } from "./api.ts";
-import { behind, mayPass, Refetcher } from "./refetch.ts";
+import { behind, Refetcher } from "./refetch.ts";
 
 const settled = () => new Promise<void>((done) => setImmediate(done));
 
@@ -56,11 +56,4 @@ test("what may be old is behind until it was fetched after that, and a failure i
   assert.equal(behind.value, 0);
   await settled();
   mock.timers.reset();
-});
-
-test("what is gone or not allowed is not asked for again", () => {
-  const passes = [0, 429, 500, 503].map((status) => mayPass(new ApiError(status, "", "")));
-  assert.deepEqual(passes, [true, true, true, true]);
-  assert.equal(mayPass(new ApiError(404, "", "")), false);
-  assert.equal(mayPass(new TypeError("ours")), false);
 });

@@ -4,7 +4,6 @@
  */
 
 import { signal } from "@preact/signals";
-import { ApiError } from "./api.ts";
 import { backoff } from "./stream.ts";
 
 /** How many things on the page may be older than what the stream has told. */
@@ -19,11 +18,6 @@ export class Mark {
     this.is = is;
     behind.value += is ? 1 : -1;
   }
-}
-
-/** Whether it may help to ask again: the master is away, or has too much to do. */
-export function mayPass(e: unknown): boolean {
-  return e instanceof ApiError && (e.status === 0 || e.status === 429 || e.status >= 500);
 }
 
 /** Times as long as a request took nothing is asked for, so that large answers are fetched more rarely. */

@@ -12,7 +12,6 @@ export interface Hparam {
 }
 
 export interface TrialTable {
-  seq: number;
   readonly id: number[];
   readonly row: Map<number, number>;
   readonly status: Status[];
@@ -30,7 +29,6 @@ export interface TrialTable {
 
 export function emptyTable(): TrialTable {
   return {
-    seq: 0,
     id: [],
     row: new Map(),
     status: [],
@@ -49,7 +47,6 @@ export function emptyTable(): TrialTable {
 
 export function fromSnapshot(wire: WireTrials): TrialTable {
   const table = emptyTable();
-  table.seq = wire.seq;
   merge(table, wire.columns, wire.hparams);
   return table;
 }

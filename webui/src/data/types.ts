@@ -134,6 +134,7 @@ export type TrialMetrics = Record<string, MetricGroup>;
 
 export interface LogLine {
   trial: number;
+  /** Its number among the lines of all logs, in the order in which they came. */
   id: number;
   time: number | null;
   level: string;
@@ -162,8 +163,7 @@ export interface Message {
   edited?: boolean;
   /** Ids of experiments that were deleted; true on the topic of one. */
   removed?: number[] | true;
-  from?: number;
-  lines?: { id: number | string; time: number | string | null; level: string; text: string }[];
+  lines?: { trial: number; id: number | string; time: number | string | null; level: string; text: string }[];
 }
 
 export interface User {

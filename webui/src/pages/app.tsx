@@ -1,7 +1,9 @@
 /** Which page an address shows. */
 
-import { user } from "../app.ts";
+import { notReady, start, user } from "../app.ts";
+import type { ApiError } from "../data/api.ts";
 import { path } from "../router.ts";
+import { useTitle } from "../ui/parts.tsx";
 import { Shell } from "../ui/shell.tsx";
 import { ClusterPage } from "./cluster.tsx";
 import { ComparePage } from "./compare.tsx";
@@ -13,9 +15,31 @@ import { SettingsPage } from "./settings.tsx";
 import { TrialPage } from "./trial.tsx";
 
 export function App() {
-  if (user.value === "unknown") return <div class="starting" role="status" aria-label="Loading" />;
+  if (user.value === "unknown") return notReady.value ? <NotReady error={notReady.value} /> : <Starting />;
   if (user.value === null || path.value === "/login") return <LoginPage />;
   return <Shell>{page(path.value)}</Shell>;
+}
+
+function Starting() {
+  return <div class="starting" role="status" aria-label="Loading" />;
+}
+
+/** It is asked again and again meanwhile. */
+function NotReady({ error }: { error: ApiError }) {
+  useTitle("The master is not ready");
+  return (
+    <main id="main" class="login">
+      <div class="card" role="alert">
+        <img src="/assets/icon.svg" width="40" height="40" alt="" />
+        <h1>The master is not ready</h1>
+        <p>{error.message}</p>
+        <p class="note">This page asks it again by itself, and opens as soon as it answers.</p>
+        <button type="button" class="btn" onClick={start}>
+          Try now
+        </button>
+      </div>
+    </main>
+  );
 }
 
 function page(at: string) {

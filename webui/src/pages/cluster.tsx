@@ -9,15 +9,20 @@ import { Ago, Card, Empty, Load, Skeleton, useTitle } from "../ui/parts.tsx";
 import { PageHead } from "../ui/shell.tsx";
 import { useFetched } from "./useFetched.ts";
 
-/** Fetched anew when some experiment changes, as slots change hands only then. */
+/** Fetched anew when some experiment changes, as slots change hands only then, and when machines come or go. */
 export function useCluster() {
   const read = async () => {
     const [agents, tasks] = await Promise.all([cluster.agents(), cluster.tasks()]);
     return { agents: agents.agents, tasks: Object.values(tasks.allocationIdToSummary) };
   };
-  return useFetched(read, [], (changed, missed) =>
-    stream.subscribe("experiments", { message: changed, opened: missed }),
-  );
+  return useFetched(read, [], (changed, missed) => {
+    const ends = ["experiments", "cluster"].map((topic) =>
+      stream.subscribe(topic, { message: changed, opened: missed }),
+    );
+    return () => {
+      for (const end of ends) end();
+    };
+  });
 }
 
 export function ClusterPage() {

@@ -18,6 +18,11 @@ async function asYaml(config: unknown): Promise<string> {
   return dump(config, { lineWidth: 120, noRefs: true });
 }
 
+/** The same text for the same configuration, which is another object each time that it was read. */
+function useText(config: unknown): string {
+  return useMemo(() => JSON.stringify(config), [config]);
+}
+
 export function ConfigTab({ info }: TabProps) {
   const fork = query.value.get("fork") === "yes";
   const other = query.value.get("other");
@@ -29,7 +34,7 @@ export function ConfigTab({ info }: TabProps) {
 }
 
 function Plain({ info }: { info: Experiment }) {
-  const [yaml, again] = useFetched(() => asYaml(info.config), [info.id, info.config]);
+  const [yaml, again] = useFetched(() => asYaml(info.config), [info.id, useText(info.config)]);
   return (
     <Card title="Configuration" note="with all defaults filled in" tools={<Tools info={info} />}>
       <Load of={yaml} again={again}>
@@ -78,7 +83,7 @@ function Difference({ info, other }: { info: Experiment; other: number }) {
       asYaml(info.config),
     ]);
     return diffLines(theirs, ours);
-  }, [info.id, info.config, other]);
+  }, [info.id, useText(info.config), other]);
   return (
     <Card
       title="Configuration"

@@ -1,7 +1,8 @@
 /** The card with the learning curves of an experiment. */
 
 import { useMemo } from "preact/hooks";
-import { type Colouring, CurveChart } from "../charts/curves.ts";
+import type { Colouring } from "../charts/curvePaint.ts";
+import { CurveChart } from "../charts/curves.ts";
 import type { ExperimentData } from "../data/experiment.ts";
 import type { Experiment } from "../data/types.ts";
 import { int, num } from "../format.ts";

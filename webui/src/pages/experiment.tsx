@@ -1,7 +1,7 @@
 /** One experiment: its head, its tabs, and what all tabs share. */
 
 import { useEffect } from "preact/hooks";
-import { experimentData, stream } from "../app.ts";
+import { connection, experimentData, now, stream } from "../app.ts";
 import type { ExperimentData } from "../data/experiment.ts";
 import { type TrialTable, tally } from "../data/trials.ts";
 import type { Experiment } from "../data/types.ts";
@@ -190,7 +190,9 @@ function Kpis({ data, info }: TabProps) {
       {!isOver(info.state) && (
         <div>
           <em>{unit} / min</em>
-          <b>{data.rate.value === null ? "–" : num(Number(data.rate.value.toPrecision(3)))}</b>
+          <b>
+            <PaceNow data={data} isPaused={info.state === "PAUSED"} />
+          </b>
         </div>
       )}
       <div>
@@ -205,6 +207,13 @@ function Kpis({ data, info }: TabProps) {
       </div>
     </section>
   );
+}
+
+/** It changes with the clock; nothing is said of it while nobody would tell of news. */
+function PaceNow({ data, isPaused }: { data: ExperimentData; isPaused: boolean }) {
+  const isTold = now.value > 0 && connection.value === "live" && !isPaused;
+  const pace = isTold ? data.pace.at(performance.now() / 1000) : null;
+  return <>{pace === null ? "–" : num(Number(pace.toPrecision(3)))}</>;
 }
 
 function Stack({ table, info }: { table: TrialTable | null; info: Experiment }) {

@@ -1,5 +1,6 @@
 /** The columns of the list of experiments. */
 
+import { now } from "../app.ts";
 import { Spark } from "../charts/spark.ts";
 import type { ExperimentRow } from "../data/types.ts";
 import { duration, int, num } from "../format.ts";
@@ -12,7 +13,7 @@ export function columnsOf(rows: readonly ExperimentRow[]): TableColumn[] {
   const of = (row: number) => rows[row]!;
   const finished = (e: ExperimentRow) =>
     e.trials.completed + e.trials.stopped + e.trials.errored + (e.trials.canceled ?? 0);
-  const elapsed = (e: ExperimentRow) => (e.startedAt === null ? null : (e.endedAt ?? Date.now() / 1000) - e.startedAt);
+  const elapsed = (e: ExperimentRow) => (e.startedAt === null ? null : (e.endedAt ?? now.peek()) - e.startedAt);
   return [
     {
       key: "id",
@@ -104,6 +105,7 @@ export function columnsOf(rows: readonly ExperimentRow[]): TableColumn[] {
     {
       key: "duration",
       title: "Duration",
+      moves: true,
       width: "88px",
       right: true,
       descending: true,

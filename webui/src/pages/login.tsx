@@ -3,6 +3,7 @@
 import { useState } from "preact/hooks";
 import { whoAmI } from "../app.ts";
 import { session } from "../data/api.ts";
+import { afterLogin } from "../paths.ts";
 import { go, path, query } from "../router.ts";
 import { useTitle } from "../ui/parts.tsx";
 
@@ -22,7 +23,7 @@ export function LoginPage() {
         ? session.loginByToken(text("token").trim())
         : session.login(text("username").trim(), text("password")));
       await whoAmI();
-      if (path.value === "/login") go(query.value.get("to") ?? "/experiments", { replace: true });
+      if (path.value === "/login") go(afterLogin(query.value.get("to"), location.origin), { replace: true });
     } catch (e) {
       setProblem(e instanceof Error ? e.message : String(e));
     } finally {

@@ -3,22 +3,16 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { stream } from "../app.ts";
-import { experiments } from "../data/api.ts";
-import { asApiError, type Loadable } from "../data/experiment.ts";
-import { catchUp, isAtLeast, LEVELS, mergeLines, readLine, trialsNamed } from "../data/logs.ts";
-import { mayPass, Refetcher } from "../data/refetch.ts";
+import { LogLines, type WantedLines } from "../data/logLines.ts";
+import { LEVELS, trialsNamed } from "../data/logs.ts";
 import type { TrialTable } from "../data/trials.ts";
-import type { LogLine, Message } from "../data/types.ts";
+import type { LogLine } from "../data/types.ts";
 import { clock, count, int } from "../format.ts";
 import { query, setQuery } from "../router.ts";
 import { Card, Empty, FilterBox, Load, Segments, Skeleton } from "../ui/parts.tsx";
 import type { TabProps } from "./experiment.tsx";
 import { useCalmly } from "./useCalmly.ts";
 
-const LAST = 2000;
-const KEPT = 20_000;
-/** Logs that are followed at once; a socket has 32 topics. */
-const MOST_FOLLOWED = 24;
 const CALM_MS = 2000;
 const TYPING_MS = 250;
 
@@ -33,11 +27,6 @@ export function LogsTab({ data, info }: TabProps) {
   const table = loaded.state === "ready" ? loaded.value : null;
   const running = useMemo(() => (table ? those(table, "running") : []), [table, calm]);
   const failed = useMemo(() => (table ? those(table, "errored") : []), [table, calm]);
-  // A trial may come and go before its lines are followed.
-  const turn = useMemo(
-    () => (table ? table.endedAt.filter((t) => t !== null).length + table.id.length : 0),
-    [table, calm],
-  );
   const ids = which === "all" ? null : which === "chosen" ? trialsNamed(asked) : which === "failed" ? failed : running;
   return (
     <div class="body">
@@ -47,8 +36,7 @@ export function LogsTab({ data, info }: TabProps) {
             <LogCard
               experiment={info.id}
               trials={ids}
-              follows={(ids ?? running).slice(0, MOST_FOLLOWED)}
-              turn={turn}
+              topic={`logs:${info.id}`}
               title="Logs"
               choose={<Chooser which={which} asked={asked} />}
             />
@@ -110,19 +98,17 @@ interface LogProps {
   experiment: number;
   /** null: all. */
   trials: readonly number[] | null;
-  /** Those whose new lines are shown as they come. */
-  follows: readonly number[];
-  /** Another one when others may have new lines. */
-  turn?: number;
+  /** The topic that tells their lines. */
+  topic: string;
   title: string;
   choose?: ComponentChildren;
 }
 
-export function LogCard({ experiment, trials, follows, turn, title, choose }: LogProps) {
+export function LogCard({ experiment, trials, topic, title, choose }: LogProps) {
   const find = query.value.get("find") ?? "";
   const level = query.value.get("level") ?? "";
   const [follow, setFollow] = useState(true);
-  const { lines, note, again } = useLines({ experiment, trials, follows, turn, find, level });
+  const { lines, note, again } = useLines({ experiment, trials, find, level }, topic);
   return (
     <Card
       title={title}
@@ -170,76 +156,25 @@ export function LogCard({ experiment, trials, follows, turn, title, choose }: Lo
   );
 }
 
-interface Wanted {
-  experiment: number;
-  trials: readonly number[] | null;
-  follows: readonly number[];
-  turn?: number;
-  find: string;
-  level: string;
-}
-
 /** The lines that are wanted: those that are there, and those that come. */
-function useLines({ experiment, trials, follows, turn, find, level }: Wanted) {
-  const [lines, setLines] = useState<Loadable<LogLine[]>>({ state: "loading" });
-  const [said, setSaid] = useState("");
-  const again = useRef(() => {});
-  const wanted = `${trials?.join() ?? "all"}/${find}/${level}/${experiment}`;
-  const shown = useRef("");
+function useLines(wanted: WantedLines, topic: string) {
+  const key = JSON.stringify([wanted, topic]);
+  const before = useRef<LogLines | null>(null);
+  // Until others are read, those are shown of the ones before that are wanted still.
+  const log = useMemo(() => {
+    const old = before.current?.topic === topic ? before.current.lines.peek() : null;
+    return new LogLines(wanted, topic, old?.state === "ready" ? old.value : []);
+  }, [key]);
   useEffect(() => {
-    let gone = false;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const isNew = shown.current !== wanted;
-    const refetcher = new Refetcher(async () => {
-      try {
-        const found = await experiments.logs(experiment, { trials: trials ?? undefined, limit: LAST, level, find });
-        if (gone) return;
-        const isFirst = shown.current !== wanted;
-        shown.current = wanted;
-        setSaid(
-          found.searched < found.trials ? `of the ${int(found.searched)} of ${int(found.trials)} that ran last` : "",
-        );
-        setLines((old) => ({
-          state: "ready",
-          value: isFirst || old.state !== "ready" ? found.lines : catchUp(old.value, found.lines, LAST, KEPT),
-        }));
-      } catch (e) {
-        const stays = mayPass(e);
-        if (!gone)
-          setLines((old) => (stays && old.state === "ready" ? old : { state: "failed", error: asApiError(e) }));
-        if (stays) throw e;
-      }
-    });
-    again.current = () => refetcher.now();
-    if (trials?.length === 0) setLines({ state: "ready", value: [] });
-    // Whoever types is not answered for every letter.
-    else if (isNew && shown.current && find) timer = setTimeout(() => refetcher.now(true), TYPING_MS);
-    else refetcher.now(isNew);
-    const ends = follows.map((trial) =>
-      stream.subscribe(`log:${trial}`, {
-        message: (m: Message) => {
-          const news = (m.lines ?? [])
-            .map((l) => readLine(l, trial))
-            .filter((l) => isAtLeast(l.level, level) && l.text.toLowerCase().includes(find.toLowerCase()));
-          if (!news.length || shown.current !== wanted) return;
-          setLines((old) =>
-            old.state === "ready" ? { state: "ready", value: mergeLines(old.value, news, KEPT) } : old,
-          );
-        },
-        // What came while there was no socket has been missed.
-        opened: () => trials?.length !== 0 && refetcher.now(),
-      }),
-    );
-    return () => {
-      gone = true;
-      clearTimeout(timer);
-      refetcher.stop();
-      for (const end of ends) end();
-    };
-  }, [wanted, follows.join(), turn]);
-  const number = lines.state === "ready" ? lines.value.length : 0;
-  const note = lines.state === "ready" ? `${count(number, "line")} ${said}`.trim() : "";
-  return { lines, note, again: () => again.current() };
+    const delay = before.current && wanted.find ? TYPING_MS : 0;
+    before.current = log;
+    return log.follow(stream, delay);
+  }, [log]);
+  const [lines, read] = [log.lines.value, log.searched.value];
+  const said =
+    read && read.searched < read.trials ? `of the ${int(read.searched)} of ${int(read.trials)} that logged last` : "";
+  const note = lines.state === "ready" && read ? `${count(lines.value.length, "line")} ${said}`.trim() : "";
+  return { lines, note, again: () => log.load() };
 }
 
 const LINE = 18;

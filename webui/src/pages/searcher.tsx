@@ -1,18 +1,24 @@
 /** What the search method saw, what it answered and why; and its rungs, now or as they were at any event. */
 
 import type { ComponentChildren } from "preact";
-import { useMemo } from "preact/hooks";
-import { experiments } from "../data/api.ts";
+import { useMemo, useRef } from "preact/hooks";
+import { ApiError, asMessage, experiments } from "../data/api.ts";
 import { answers, markOf } from "../data/sentences.ts";
-import type { Decision, Experiment } from "../data/types.ts";
+import type { Decision, Experiment, Rungs } from "../data/types.ts";
 import { clock, count, duration, int, value } from "../format.ts";
 import { query, setQuery } from "../router.ts";
 import { Card, Empty, Load, Skeleton } from "../ui/parts.tsx";
 import type { TabProps } from "./experiment.tsx";
 import { Ladder } from "./ladder.tsx";
-import { useDecisions } from "./useDecisions.ts";
+import { type Earlier, useDecisions } from "./useDecisions.ts";
 import { changesOf, useFetched } from "./useFetched.ts";
 import { MOST_RESULTS, rungLengths, useRungs } from "./useRungs.ts";
+
+/** Rungs, and the event at which they were like that; null for now. */
+interface Shown {
+  readonly event: number | null;
+  readonly rungs: Rungs;
+}
 
 export function SearcherTab({ data, info }: TabProps) {
   const chosen = query.value.get("event");
@@ -22,21 +28,31 @@ export function SearcherTab({ data, info }: TabProps) {
   // Whether there are rungs at all is told by those that there are now: at the first events there was only one.
   const present = useRungs(data, null, MOST_RESULTS.ladder);
   const past = useRungs(data, event, MOST_RESULTS.ladder, event !== null);
-  const rungs = event === null ? present : past;
+  // While those at another event are fetched, the ones before stay, under their own heading.
+  const last = useRef<Shown | null>(null);
+  if (event === null) last.current = present && { event, rungs: present };
+  else if (past) last.current = { event, rungs: past };
+  const shown = last.current;
   const lengths = useMemo(() => rungLengths(present), [present]);
-  const last = log.last;
   const decided =
     log.list.state === "ready" ? log.list.value.find((d) => event !== null && d.event <= event) : undefined;
   const hasRungs = lengths.length > 1;
   return (
     <div class="body">
-      {last > 1 && <Scrubber last={last} event={event} decision={decided} info={info} />}
+      {log.last > 1 && <Scrubber last={log.last} event={event} decision={decided} info={info} />}
       <div class={hasRungs ? "halves" : "main-side"}>
         {hasRungs && (
           <div class="column">
-            <Card title="Rungs" note={event === null ? better(info) : `as they were at event ${int(event)}`}>
-              {rungs ? (
-                <Ladder rungs={rungs} info={info} marked={decided?.trial ?? null} />
+            <Card
+              title="Rungs"
+              note={shown?.event == null ? better(info) : `as they were at event ${int(shown.event)}`}
+            >
+              {shown ? (
+                <Ladder
+                  rungs={shown.rungs}
+                  info={info}
+                  marked={shown.event === event ? (decided?.trial ?? null) : null}
+                />
               ) : (
                 <Skeleton rows={lengths.length} height={60} />
               )}
@@ -57,7 +73,7 @@ export function SearcherTab({ data, info }: TabProps) {
           }
         >
           <Load of={log.list} again={log.again} skeleton={<Skeleton rows={10} height={28} />}>
-            {(list) => <DecisionList list={list} info={info} chosen={decided?.event ?? null} more={log.more} />}
+            {(list) => <DecisionList list={list} info={info} chosen={decided?.event ?? null} earlier={log.earlier} />}
           </Load>
         </Card>
         {!hasRungs && <MethodSummary data={data} info={info} />}
@@ -129,9 +145,9 @@ function DecisionList(props: {
   list: readonly Decision[];
   info: Experiment;
   chosen: number | null;
-  more: (() => Promise<void>) | null;
+  earlier: Earlier | null;
 }) {
-  const { list, info, chosen, more } = props;
+  const { list, info, chosen, earlier } = props;
   if (!list.length) {
     return (
       <Empty title="No decision yet">
@@ -158,10 +174,20 @@ function DecisionList(props: {
           </button>
         </li>
       ))}
-      {more && (
+      {earlier && (
         <li class="more">
-          <button type="button" class="btn small" onClick={() => void more()}>
-            Earlier decisions
+          {earlier.state instanceof ApiError && (
+            <p class="problem" role="alert">
+              {asMessage(earlier.state)}
+            </p>
+          )}
+          <button
+            type="button"
+            class="btn small"
+            disabled={earlier.state === "reading"}
+            onClick={() => void earlier.read()}
+          >
+            {earlier.state instanceof ApiError ? "Try again" : "Earlier decisions"}
           </button>
         </li>
       )}

@@ -1,5 +1,6 @@
 /** One trial: its metrics, hyperparameters, log, checkpoints, and all that was decided about it. */
 
+import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { experimentData, stream } from "../app.ts";
 import { ScatterChart } from "../charts/scatter.ts";
@@ -7,13 +8,13 @@ import { experiments, trials } from "../data/api.ts";
 import type { ExperimentData } from "../data/experiment.ts";
 import { varying } from "../data/trials.ts";
 import type { Experiment } from "../data/types.ts";
-import { clock, duration, num, value } from "../format.ts";
+import { clock, num, value } from "../format.ts";
 import { useKeys } from "../keys.ts";
 import { go } from "../router.ts";
 import { MEANING } from "../status.ts";
 import { askToStopTrial } from "../ui/actions.tsx";
 import { ChartHost } from "../ui/chart.tsx";
-import { Card, Failure, Load, Skeleton, StatusMark, useTitle } from "../ui/parts.tsx";
+import { Card, Elapsed, Failure, Load, Skeleton, StatusMark, useTitle } from "../ui/parts.tsx";
 import { PageHead } from "../ui/shell.tsx";
 import { CheckpointTable } from "./checkpoints.tsx";
 import { LogCard } from "./logs.tsx";
@@ -69,7 +70,8 @@ export function TrialPage({ experiment, id, tab }: { experiment: number; id: num
 
 function Body({ tab, id, data, info }: { tab: string; id: number; data: ExperimentData; info: Experiment }) {
   if (tab === "hparams") return <Hparams id={id} data={data} info={info} />;
-  if (tab === "logs") return <LogCard experiment={info.id} trials={[id]} follows={[id]} title={`Log of trial ${id}`} />;
+  if (tab === "logs")
+    return <LogCard experiment={info.id} trials={[id]} topic={`log:${id}`} title={`Log of trial ${id}`} />;
   if (tab === "checkpoints") return <Checkpoints id={id} data={data} info={info} />;
   if (tab === "history") return <History id={id} data={data} info={info} />;
   return <Metrics id={id} data={data} info={info} />;
@@ -82,8 +84,6 @@ function Head({ data, id }: { data: ExperimentData; id: number }) {
   const live = status && ["queued", "running", "waiting", "paused"].includes(status);
   const at = found ? found.row : -1;
   const table = found?.table;
-  const time =
-    table && table.startedAt[at] != null ? (table.endedAt[at] ?? Date.now() / 1000) - table.startedAt[at]! : null;
   return (
     <>
       <PageHead
@@ -113,7 +113,7 @@ function Head({ data, id }: { data: ExperimentData; id: number }) {
             name={info.unit || "units"}
             value={`${num(table.units[at])}${info.maxLength ? ` / ${num(info.maxLength)}` : ""}`}
           />
-          <Kpi name="time" value={duration(time)} />
+          <Kpi name="time" value={<Elapsed from={table.startedAt[at] ?? null} to={table.endedAt[at] ?? null} />} />
           <Kpi name="restarts" value={String(table.restarts[at])} />
           <Kpi name="checkpoints" value={String(table.checkpoints[at])} />
           <div class="stack-cell">
@@ -126,7 +126,7 @@ function Head({ data, id }: { data: ExperimentData; id: number }) {
   );
 }
 
-function Kpi({ name, value: shown }: { name: string; value: string }) {
+function Kpi({ name, value: shown }: { name: string; value: ComponentChildren }) {
   return (
     <div>
       <em>{name}</em>

@@ -1,6 +1,7 @@
 /** The table of trials, which two tabs show, and the filter that governs all views of an experiment. */
 
 import { useMemo, useState } from "preact/hooks";
+import { now } from "../app.ts";
 import { type Hparam, type TrialTable, varying } from "../data/trials.ts";
 import type { Experiment } from "../data/types.ts";
 import { compile } from "../filter.ts";
@@ -9,8 +10,8 @@ import { useKeys } from "../keys.ts";
 import { go, query, setQuery } from "../router.ts";
 import { quantile } from "../scales.ts";
 import { density } from "../theme.ts";
-import { readSort, type TableColumn, writeSort } from "../ui/arrange.ts";
-import { StatusMark } from "../ui/parts.tsx";
+import { isMoving, readSort, type TableColumn, writeSort } from "../ui/arrange.ts";
+import { Elapsed, StatusMark } from "../ui/parts.tsx";
 import { Table } from "../ui/table.tsx";
 
 /** The columns of a table of trials; also what the filter of an experiment knows. */
@@ -83,7 +84,11 @@ export function trialColumns(
     plain("latest", "Latest", (r) => table.latest[r]!, num),
     plain("restarts", "Restarts", (r) => table.restarts[r]!, String),
     plain("checkpoints", "Checkpoints", (r) => table.checkpoints[r]!, String),
-    plain("time", "Time", (r) => timeOf(table, r), duration),
+    {
+      ...plain("time", "Time", (r) => timeOf(table, r), duration),
+      moves: true,
+      cell: (r) => <Elapsed from={table.startedAt[r] ?? null} to={table.endedAt[r] ?? null} />,
+    },
   ];
   const hparams = (allHparams ? table.hparams : varying(table)).map(hparamColumn);
   return [
@@ -102,7 +107,7 @@ export interface TrialColumn extends TableColumn {
 
 function timeOf(table: TrialTable, row: number): number | null {
   const [from, to] = [table.startedAt[row], table.endedAt[row]];
-  return from == null ? null : (to ?? Date.now() / 1000) - from;
+  return from == null ? null : (to ?? now.peek()) - from;
 }
 
 function plain(
@@ -160,9 +165,13 @@ function Pips({ reached, of }: { reached: number; of: number }) {
   );
 }
 
+const NO_SORT = { key: "", descending: false };
+const CALM_S = 2;
+
 /** The trials that the filter in the address lets through; null lets all through. */
 export function useFilter(table: TrialTable | null, columns: readonly TableColumn[], version: unknown) {
   const q = query.value.get("q") ?? "";
+  const tick = isMoving(columns, q, NO_SORT) ? Math.floor(now.value / CALM_S) : 0;
   return useMemo(() => {
     if (!q || !table) return { q, problem: "", keepsRow: null, keepsTrial: null };
     const filter = compile(q, columns);
@@ -171,7 +180,7 @@ export function useFilter(table: TrialTable | null, columns: readonly TableColum
       return row !== undefined && filter.test(row);
     };
     return { q, problem: filter.problem, keepsRow: (row: number) => filter.test(row), keepsTrial };
-  }, [q, table, columns, version]);
+  }, [q, table, columns, version, tick]);
 }
 
 interface TrialTableProps {

@@ -1,8 +1,9 @@
 /** The decisions up to an event, or the newest and those that come, going back as far as somebody scrolls. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { experiments } from "../data/api.ts";
-import { type ExperimentData, type Loadable, mergeDecisions } from "../data/experiment.ts";
+import { type ApiError, experiments } from "../data/api.ts";
+import { aboutTrial, type ExperimentData, mergeDecisions } from "../data/experiment.ts";
+import { asApiError, type Loadable } from "../data/loading.ts";
 import type { Decision, Decisions } from "../data/types.ts";
 import { useFetched } from "./useFetched.ts";
 
@@ -17,6 +18,14 @@ interface Log {
   last: number;
   /** Whether there are none before those of the list. */
   isWhole: boolean;
+  /** How far the reading of earlier ones is, if it was not done; what went wrong, if something did. */
+  earlier?: "reading" | ApiError | null;
+}
+
+/** Reads those before the ones that are shown. */
+export interface Earlier {
+  readonly state: "reading" | ApiError | null;
+  read(): Promise<void>;
 }
 
 export function useDecisions(data: ExperimentData, event: number | null, trial: number | null) {
@@ -63,8 +72,12 @@ export function useDecisions(data: ExperimentData, event: number | null, trial: 
       refresh.current();
       return;
     }
-    const ours =
-      trial === null ? news : news.filter((d) => d.trial === trial || d.operations.some((o) => o.trial === trial));
+    const recent = news.filter((d) => d.number >= log.entries);
+    const ours = trial === null ? recent : aboutTrial(recent, trial);
+    if (ours === null) {
+      refresh.current();
+      return;
+    }
     log.list = mergeDecisions(ours, log.list, Number.POSITIVE_INFINITY);
     log.entries = entries;
     draw((n) => n + 1);
@@ -75,15 +88,22 @@ export function useDecisions(data: ExperimentData, event: number | null, trial: 
   const more = async () => {
     const oldest = log?.list.at(-1);
     if (!log || !oldest) return;
-    const found = (await read(oldest.event)).decisions;
-    log.isWhole = found.length < PIECE;
-    log.list = mergeDecisions(found, log.list, Number.POSITIVE_INFINITY);
+    log.earlier = "reading";
+    draw((n) => n + 1);
+    try {
+      const found = (await read(oldest.event)).decisions;
+      log.isWhole = found.length < PIECE;
+      log.list = mergeDecisions(found, log.list, Number.POSITIVE_INFINITY);
+      log.earlier = null;
+    } catch (e) {
+      log.earlier = asApiError(e);
+    }
     draw((n) => n + 1);
   };
   return {
     list,
     last: Math.max(log?.last ?? 0, data.lastEvent.value),
-    more: log && !log.isWhole && log.list.length ? more : null,
+    earlier: log && !log.isWhole && log.list.length ? { state: log.earlier ?? null, read: more } : null,
     again,
   };
 }

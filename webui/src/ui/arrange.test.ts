@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { arrange, fitting, leastWidth, readSort, type TableColumn, writeSort } from "./arrange.ts";
+import { arrange, fitting, isMoving, leastWidth, readSort, type TableColumn, writeSort } from "./arrange.ts";
 
 const values = [3, null, 1, 2];
 const names = ["b10", "b9", "a", "c"];
@@ -45,4 +45,13 @@ test("columns that may go are left out where there is no room", () => {
   assert.equal(fitting(columns, 1000).length, 2);
   assert.equal(fitting(columns, 170).length, 1);
   assert.equal(fitting(columns, 10).length, 1);
+});
+
+test("what the clock changes moves rows where it is sorted by or asked for", () => {
+  const moving = columns.map((c) => ({ ...c, moves: c.key === "v" }));
+  const [byValue, byName] = ["v", "n"].map((key) => ({ key, descending: false }));
+  assert.equal(isMoving(moving, "", byValue!), true);
+  assert.equal(isMoving(moving, "", byName!), false);
+  assert.equal(isMoving(moving, "v>=2", byName!), true);
+  assert.equal(isMoving(columns, "v>=2", byValue!), false);
 });

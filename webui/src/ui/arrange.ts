@@ -9,6 +9,8 @@ export interface TableColumn extends Column {
   /** A track of a CSS grid, such as 80px or minmax(90px, 1fr). */
   readonly width: string;
   readonly right?: boolean;
+  /** Its values change with the clock, although nothing is told. */
+  readonly moves?: boolean;
   /** The first click sorts the greatest first. */
   readonly descending?: boolean;
   /** Left out where there is no room for all columns: the greatest number first. */
@@ -19,6 +21,11 @@ export interface TableColumn extends Column {
 export interface Sort {
   readonly key: string;
   readonly descending: boolean;
+}
+
+/** Whether rows come and go, or change places, with the clock. */
+export function isMoving(columns: readonly TableColumn[], query: string, sort: Sort): boolean {
+  return columns.some((c) => c.moves && (c.key === sort.key || query.includes(c.key)));
 }
 
 export function readSort(text: string | null, fallback: Sort): Sort {

@@ -3,7 +3,7 @@
 import { Component, type ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { now } from "../app.ts";
-import { asApiError, type Loadable } from "../data/experiment.ts";
+import { asApiError, type Loadable } from "../data/loading.ts";
 import { ago, duration } from "../format.ts";
 import { MEANING, type Status } from "../status.ts";
 
@@ -126,7 +126,8 @@ export function Ago({ at }: { at: number | null }) {
 
 /** Time since a start, running until an end. */
 export function Elapsed({ from, to }: { from: number | null; to: number | null }) {
-  return <>{from === null ? "–" : duration((to ?? now.value) - from)}</>;
+  if (from === null) return <>–</>;
+  return <span class={to === null ? "running-time" : ""}>{duration((to ?? now.value) - from)}</span>;
 }
 
 export function FilterBox(props: {

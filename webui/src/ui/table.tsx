@@ -2,9 +2,10 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { now } from "../app.ts";
 import { int } from "../format.ts";
 import { useKeys } from "../keys.ts";
-import { arrange, fitting, leastWidth, type Sort, type TableColumn } from "./arrange.ts";
+import { arrange, fitting, isMoving, leastWidth, type Sort, type TableColumn } from "./arrange.ts";
 
 interface TableProps {
   label: string;
@@ -57,9 +58,10 @@ export function Table(given: TableProps) {
   const [height, setHeight] = useState(600);
   const [cursor, setCursor] = useState<number | null>(null);
   const calm = useCalm(props.version);
+  const tick = isMoving(given.columns, props.query, sort) ? Math.floor((1000 * now.value) / RESORT_MS) : 0;
   const rows = useMemo(
     () => arrange(props.count, given.columns, props.query, sort, props.keep),
-    [props.count, given.columns, props.query, props.keep, sort.key, sort.descending, calm],
+    [props.count, given.columns, props.query, props.keep, sort.key, sort.descending, calm, tick],
   );
   useEffect(() => {
     const observer = new ResizeObserver(() => {
@@ -100,7 +102,9 @@ export function Table(given: TableProps) {
   useKeys({ j: walk.j!, k: walk.k!, ...(at >= 0 ? { Enter: walk.Enter!, ...(walk.x ? { x: walk.x } : {}) } : {}) });
   const onKey = (event: KeyboardEvent) => {
     const act = walk[event.key];
-    if (!act || event.ctrlKey || event.metaKey || (event.target as Element).closest("a, button, input")) return;
+    const isHeld = event.repeat && ["Enter", "x"].includes(event.key);
+    if (!act || isHeld || event.ctrlKey || event.metaKey || (event.target as Element).closest("a, button, input"))
+      return;
     event.preventDefault();
     event.stopPropagation();
     act();

@@ -78,7 +78,7 @@ async def _take_in(call: Call, lines: list[wire.ShippedLine]) -> None:
     ]
     if unit:
         await call.store.write(unit)
-        call.service.tell_of_logs(run.trial_id for run in runs.values())
+        call.service.tell_of_logs(runs.values())
 
 
 async def _run_of_line(call: Call, line: wire.ShippedLine) -> Run:

@@ -41,14 +41,20 @@ SORT_KEYS: Final = {
     "GET",
     "/v1/ui/experiments",
     answer=wire.UiExperiments,
-    parameters=["limit", "offset", "state", "q", "sort", "archived"],
+    parameters=["limit", "offset", "before", "state", "q", "sort", "archived"],
 )
 async def list_experiments(call: Call) -> Handled:
     """List experiments with counts of their trials and the best metric so far, and count those of each state."""
     query = call.query
     names = [name for text in query.texts("state") for name in text.split(",") if name]
     where = ExperimentFilter(name=query.text("q"), archived=query.optional_boolean("archived"))
-    chosen = ExperimentFilter(name=where.name, archived=where.archived, states=tuple(_state(name) for name in names))
+    before = query.optional_integer("before")
+    chosen = ExperimentFilter(
+        name=where.name,
+        archived=where.archived,
+        states=tuple(_state(name) for name in names),
+        max_id=None if before is None else before - 1,
+    )
     limit = _bounded(call, "limit", DEFAULT_LIMIT, 0, MAX_LIMIT)
     page = Page(query.integer("offset", low=0), limit)
     listing = await call.store.list_experiments(chosen, _order(query.text("sort", "-id")), page)
