@@ -14,7 +14,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, expect
 
 from tests.webui.conftest import PATIENCE_MS, ROOM
-from tests.webui.watch import watch
+from tests.webui.watch import MARK, watch
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"Watch it in a browser: (http://\S+)")
@@ -49,7 +49,7 @@ def test_the_address_that_the_demo_prints_shows_live_curves_of_its_search(
         took_s = time.perf_counter() - started
         figure(f"curves {took_s:.2f} s after the address was opened, of {WANTED_S:.0f}: {charts['drawn']} of them")
         assert took_s < WANTED_S * ROOM
-        expect(seen.page.get_by_title("Whether news arrive")).to_have_text("live")
+        expect(seen.page.get_by_title(MARK)).to_have_text("live")
         expect(seen.page.get_by_role("heading", level=1)).to_contain_text("running")
         # They are live: there will be more, and they change.
         x = "(c.curves.curves + 1000 * c.curves.last)"

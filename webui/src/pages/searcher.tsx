@@ -1,13 +1,14 @@
 /** What the search method saw, what it answered and why; and its rungs, now or as they were at any event. */
 
 import type { ComponentChildren } from "preact";
-import { useMemo } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 import { experiments } from "../data/api.ts";
 import { answers, markOf } from "../data/sentences.ts";
 import type { Decision, Experiment } from "../data/types.ts";
 import { clock, count, duration, int, value } from "../format.ts";
 import { query, setQuery } from "../router.ts";
-import { Card, Empty, Load, Skeleton } from "../ui/parts.tsx";
+import { Card, Empty, Failure, Load, Skeleton } from "../ui/parts.tsx";
+import { useRoving } from "../ui/roving.ts";
 import type { TabProps } from "./experiment.tsx";
 import { Ladder } from "./ladder.tsx";
 import { useDecisions } from "./useDecisions.ts";
@@ -22,12 +23,13 @@ export function SearcherTab({ data, info }: TabProps) {
   // Whether there are rungs at all is told by those that there are now: at the first events there was only one.
   const present = useRungs(data, null, MOST_RESULTS.ladder);
   const past = useRungs(data, event, MOST_RESULTS.ladder, event !== null);
-  const rungs = event === null ? present : past;
-  const lengths = useMemo(() => rungLengths(present), [present]);
+  const { rungs, failure, again } = event === null ? present : past;
+  const lengths = useMemo(() => rungLengths(present.rungs), [present.rungs]);
   const last = log.last;
   const decided =
     log.list.state === "ready" ? log.list.value.find((d) => event !== null && d.event <= event) : undefined;
-  const hasRungs = lengths.length > 1;
+  // What cannot be read might be there, and the card says why it is not.
+  const hasRungs = lengths.length > 1 || failure !== null;
   return (
     <div class="body">
       {last > 1 && <Scrubber last={last} event={event} decision={decided} info={info} />}
@@ -37,6 +39,8 @@ export function SearcherTab({ data, info }: TabProps) {
             <Card title="Rungs" note={event === null ? better(info) : `as they were at event ${int(event)}`}>
               {rungs ? (
                 <Ladder rungs={rungs} info={info} marked={decided?.trial ?? null} />
+              ) : failure ? (
+                <Failure error={failure} again={again} />
               ) : (
                 <Skeleton rows={lengths.length} height={60} />
               )}
@@ -132,6 +136,8 @@ function DecisionList(props: {
   more: (() => Promise<void>) | null;
 }) {
   const { list, info, chosen, more } = props;
+  const box = useRef<HTMLOListElement>(null);
+  const onKey = useRoving(box, ":scope > li");
   if (!list.length) {
     return (
       <Empty title="No decision yet">
@@ -140,7 +146,7 @@ function DecisionList(props: {
     );
   }
   return (
-    <ol class="decisions" tabIndex={0} aria-label="Decisions">
+    <ol ref={box} class="decisions" tabIndex={0} aria-label="Decisions" onKeyDown={onKey}>
       {list.map((d) => (
         <li key={d.number} class={d.event === chosen ? "chosen" : ""}>
           <time title={d.at === null ? "" : new Date(d.at * 1000).toLocaleString()}>

@@ -1,8 +1,8 @@
 /** The rungs of an experiment, now or at an event, fetched anew when the search has decided something. */
 
-import { useRef } from "preact/hooks";
-import { experiments } from "../data/api.ts";
-import type { ExperimentData } from "../data/experiment.ts";
+import { useRef, useState } from "preact/hooks";
+import { type ApiError, experiments } from "../data/api.ts";
+import { asApiError, type ExperimentData } from "../data/experiment.ts";
 import type { Rungs } from "../data/types.ts";
 import { useFetched } from "./useFetched.ts";
 
@@ -11,13 +11,32 @@ const CALM_MS = 3000;
 /** Results of each rung that are fetched: a strip of dots cannot show more of them, and a small one fewer. */
 export const MOST_RESULTS = { ladder: 2000, small: 400, lengths: 0 } as const;
 
-/** null until known, or when they are not wanted; the rungs at the last event when none is named. */
-export function useRungs(data: ExperimentData, event: number | null, most: number, isWanted = true): Rungs | null {
+interface LoadedRungs {
+  /** null until known, or when they are not wanted. */
+  rungs: Rungs | null;
+  /** Why there are none; null when that is not known, either. */
+  failure: ApiError | null;
+  again: () => void;
+}
+
+/** The rungs at the last event when none is named. */
+export function useRungs(data: ExperimentData, event: number | null, most: number, isWanted = true): LoadedRungs {
   // A master that has not told the rungs yet reads the whole search for them; the table and the curves go before.
   const waits = data.trials.value.state === "loading";
   const seen = useRef<number | null>(null);
-  const [loaded] = useFetched(
-    async () => (waits || !isWanted ? null : experiments.rungs(data.id, most, data.least(), event ?? undefined)),
+  const [failure, setFailure] = useState<ApiError | null>(null);
+  const [loaded, again] = useFetched(
+    async () => {
+      if (waits || !isWanted) return null;
+      try {
+        const found = await experiments.rungs(data.id, most, data.least(), event ?? undefined);
+        setFailure(null);
+        return found;
+      } catch (e) {
+        setFailure(asApiError(e));
+        throw e;
+      }
+    },
     [data, event, isWanted, waits],
     (changed, missed) => {
       if (waits || !isWanted) return () => {};
@@ -35,7 +54,8 @@ export function useRungs(data: ExperimentData, event: number | null, most: numbe
     },
     CALM_MS,
   );
-  return loaded.state === "ready" ? loaded.value : null;
+  const rungs = loaded.state === "ready" ? loaded.value : null;
+  return { rungs, failure: rungs || !isWanted ? null : failure, again };
 }
 
 /** The lengths of all rungs, shortest first; empty for a method without rungs. */
