@@ -106,21 +106,22 @@ def unreached(page: Page, where: str) -> list[str]:
     return told
 
 
-# How many times Tab has to be pressed, if everything is where it is in the document.
+# How many times Tab has to be pressed, backwards if it is less than 0, when the order is that of the document.
 _STEPS = """(e) => {
   const root = document.querySelector('dialog[open]') ?? document;
   const all = [...root.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex="0"]')]
     .filter((c) => c.tabIndex >= 0 && !c.disabled && c.checkVisibility());
-  return all.includes(e) ? all.indexOf(e) - all.indexOf(document.activeElement) : 0;
+  const steps = all.includes(e) ? all.indexOf(e) - all.indexOf(document.activeElement) : 0;
+  return 2 * Math.abs(steps) > all.length ? steps - Math.sign(steps) * all.length : steps;
 }"""
 
 
 def tab_to(page: Page, wanted: Locator, key: str | None = None) -> None:
     """Go on by the keyboard until something has the focus, and see that this can be seen."""
     steps = 0 if key else wanted.evaluate(_STEPS)
+    key = key or ("Tab" if steps >= 0 else "Shift+Tab")
     for _ in range(abs(steps)):
-        page.keyboard.press("Tab" if steps > 0 else "Shift+Tab")
-    key = key or "Tab"
+        page.keyboard.press(key)
     for _ in range(120):
         if wanted.evaluate("(e) => e === document.activeElement"):
             break
