@@ -96,6 +96,8 @@ def unreached(page: Page, where: str) -> list[str]:
         if not page.evaluate("() => window.reach.left().length"):
             break
     told = [f"{where}: {text}" for text in page.evaluate("() => window.reach.told()")]
+    if page.locator("dialog[open]").count():
+        return told
     for items in ("[role=grid] .tbody > .tr", ".decisions:not(.plain) > li"):
         first = page.locator(items).first
         if first.count() and first.locator("a, button, input").count():
