@@ -51,8 +51,7 @@ _ENUMERATE = """() => {
 # From the last control of the first item to the same one of the next.
 _NEXT = """(item) => {
   const controls = (e) => [...e.querySelectorAll('a, button, input')];
-  const next = item.nextElementSibling;
-  const wanted = next && controls(next).length === controls(item).length ? controls(next).at(-1) : null;
+  const next = item.nextElementSibling, wanted = next && controls(next).at(-1);
   controls(item).at(-1).focus();
   window.isNext = () => !wanted || (document.activeElement === wanted && wanted.tabIndex === 0);
 }"""

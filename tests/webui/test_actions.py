@@ -204,7 +204,7 @@ def test_everything_that_can_be_done_is_done(
     page.goto(f"/experiments/{number}/checkpoints")
     with page.expect_download() as saved:
         # Those of the first row are in the order of Tab.
-        who.do(page.get_by_role("grid", name="Checkpoints").get_by_role("link", name="file", exact=True).first)
+        who.do(page.get_by_role("grid", name="Checkpoints").get_by_role("link", name="Download").first)
     with zipfile.ZipFile(saved.value.path()) as archive:
         assert any(name.endswith("step") for name in archive.namelist())
     who.keeps("checkpoints")

@@ -133,13 +133,13 @@ export function CheckpointTable(props: {
     {
       key: "get",
       title: "Get it",
-      width: "170px",
+      width: "196px",
       text: () => "",
       cell: (r) => (
         <span class="get">
           <Copy text={`det checkpoint download ${of(r).uuid}`} label="Copy command" />
           <a class="link" href={`/checkpoints/${of(r).uuid}`} download={`${of(r).uuid}.zip`}>
-            file
+            Download
           </a>
         </span>
       ),
