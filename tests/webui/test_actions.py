@@ -1,4 +1,7 @@
-"""Everything that can be done on the pages, done to real trials, in both themes, with a picture of each page."""
+"""Everything that can be done on the pages, done to real trials, in both themes, with a picture of each page.
+
+In the dark there is no mouse: all of it is done with the keyboard alone.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from determined.testing.cluster import LocalMaster
+from tests.webui.access import tab_to
 from tests.webui.conftest import MODEL, PATIENCE_MS
 from tests.webui.watch import Watched, watch
 
@@ -29,29 +33,52 @@ max_restarts: 0
 """
 
 
+# A click with the keyboard is one of no pointer.
+_POINTERS = """() => {
+  window.pointers = 0;
+  addEventListener('pointerdown', () => { window.pointers++; }, true);
+}"""
+
+
 class Person:
     """Somebody with a browser, who looks at each page."""
 
     def __init__(self, seen: Watched, keep: Keep, theme: str) -> None:
         self.seen, self.page, self._keep, self._theme = seen, seen.page, keep, theme
 
+    def do(self, what: Locator) -> None:
+        """Press a button, follow a link, tick a box."""
+        what.click()
+
+    def types(self, what: Locator, text: str) -> None:
+        what.fill(text)
+
+    def at(self, row: Locator) -> None:
+        """Go to a row of a table."""
+
+    def opens(self, row: Locator) -> None:
+        row.get_by_role("link").first.click()
+
+    def marks(self, row: Locator) -> None:
+        row.get_by_role("checkbox").check()
+
     def press(self, name: str, within: Locator | None = None) -> None:
-        (within or self.page).get_by_role("button", name=name, exact=True).first.click()
+        self.do((within or self.page).get_by_role("button", name=name, exact=True).first)
 
     def follow(self, name: str) -> None:
-        self.page.get_by_role("navigation", name=re.compile("Views|Main")).get_by_role("link", name=name).last.click()
+        self.do(self.page.get_by_role("navigation", name=re.compile("Views|Main")).get_by_role("link", name=name).last)
 
     def sees(self, text: str) -> None:
         expect(self.page.get_by_role("heading", level=1)).to_contain_text(text)
 
     def keeps(self, name: str) -> None:
-        self.seen.until("(c, d) => d.querySelector('h1') && !d.querySelector('.skeleton, .starting')")
+        self.seen.settled()
         self._keep(self.page, f"{name}-{self._theme}")
 
     def told(self, text: str) -> None:
         notice = self.page.locator(".notice").filter(has_text=text)
         expect(notice).to_be_visible()
-        notice.get_by_role("button", name="Dismiss").click()
+        self.press("Dismiss", notice)
 
     def agrees(self, name: str, within: Locator | None = None) -> None:
         """Press what asks first, and say yes by Enter, which is where the focus is."""
@@ -63,6 +90,45 @@ class Person:
     def stops(self, how: str) -> None:
         self.press("Stop…")
         self.press(how, self.page.get_by_role("dialog"))
+
+
+class WithoutMouse(Person):
+    """Somebody who has a keyboard only."""
+
+    def __init__(self, seen: Watched, keep: Keep, theme: str) -> None:
+        super().__init__(seen, keep, theme)
+        self.page.add_init_script(f"({_POINTERS})()")
+        self.page.reload()
+
+    def do(self, what: Locator) -> None:
+        expect(what).to_be_visible()
+        tab_to(self.page, what)
+        self.page.keyboard.press("Space" if what.get_attribute("type") == "checkbox" else "Enter")
+
+    def types(self, what: Locator, text: str) -> None:
+        tab_to(self.page, what)
+        self.page.keyboard.press("ControlOrMeta+A")
+        self.page.keyboard.insert_text(text)
+
+    def at(self, row: Locator) -> None:
+        expect(row).to_be_visible()
+        self.page.keyboard.press("k")
+        for _ in range(30):
+            if "current" in (row.get_attribute("class") or ""):
+                return
+            self.page.keyboard.press("j")
+        raise AssertionError(f"the keys do not lead to {row}")
+
+    def opens(self, row: Locator) -> None:
+        self.at(row)
+        # On a link or a button this key is for that.
+        tab_to(self.page, self.page.get_by_role("grid").first)
+        self.page.keyboard.press("Enter")
+
+    def marks(self, row: Locator) -> None:
+        self.at(row)
+        self.page.keyboard.press("x")
+        expect(row.get_by_role("checkbox")).to_be_checked()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -80,17 +146,18 @@ def test_everything_that_can_be_done_is_done(
     )
     context.set_default_timeout(PATIENCE_MS)
     seen = watch(context.new_page(), "/experiments")
-    who, page = Person(seen, keep, theme), seen.page
+    who = {"light": Person, "dark": WithoutMouse}[theme](seen, keep, theme)
+    page = seen.page
 
     # Log in, and look at the list.
     who.keeps("login")
-    page.get_by_label("User").fill("determined")
+    who.types(page.get_by_label("User"), "determined")
     who.press("Log in")
     who.sees("Experiments")
     expect(page.locator("html")).to_have_attribute("data-theme", theme)
     row = page.get_by_role("grid", name="Experiments").get_by_role("row").filter(has_text=f"long {theme}")
     expect(row).to_contain_text("running")
-    row.get_by_role("checkbox").check()
+    who.marks(row)
     bulk = page.get_by_role("toolbar", name="Selected experiments")
     who.agrees("Pause", bulk)
     who.told(f"Experiment {number} is paused.")
@@ -100,7 +167,7 @@ def test_everything_that_can_be_done_is_done(
     who.told(f"Experiment {number} is resumed.")
 
     # One experiment: its curves grow, it is paused and goes on.
-    row.get_by_role("link", name=f"long {theme}").click()
+    who.opens(row)
     before = seen.until("(c) => c.curves?.drawn === 2 && c.curves?.last > 3")["curves"]["last"]
     seen.until(f"(c) => c.curves.last > {before}")
     who.agrees("Pause")
@@ -120,14 +187,14 @@ def test_everything_that_can_be_done_is_done(
         who.press("CSV")
     assert Path(table.value.path()).read_text().startswith("trial,state,")
     who.keeps("trials")
-    trials.get_by_role("row").filter(has_text="running").first.get_by_role("link").first.click()
+    who.opens(trials.get_by_role("row").filter(has_text="running").first)
     for tab in ("Hyperparameters", "Logs", "Checkpoints", "History", "Metrics"):
         who.follow(tab)
         who.keeps(f"trial-{tab.lower()}")
     who.stops("Kill trial")
     who.sees("canceled")
     page.goto(f"/experiments/{number}/trials?q=state%3Drunning")
-    trials.get_by_role("row").nth(1).get_by_role("link").first.click()
+    who.opens(trials.get_by_role("row").nth(1))
     seen.until("(c) => c['metric-loss']?.series[0]?.[1] > 2")
     who.stops("Cancel trial")
     who.told("is being canceled.")
@@ -136,7 +203,8 @@ def test_everything_that_can_be_done_is_done(
     # Its checkpoints can be had.
     page.goto(f"/experiments/{number}/checkpoints")
     with page.expect_download() as saved:
-        page.get_by_role("grid", name="Checkpoints").get_by_role("link", name="file").first.click()
+        # Those of the first row are in the order of Tab.
+        who.do(page.get_by_role("grid", name="Checkpoints").get_by_role("link", name="Download").first)
     with zipfile.ZipFile(saved.value.path()) as archive:
         assert any(name.endswith("step") for name in archive.namelist())
     who.keeps("checkpoints")
@@ -144,7 +212,9 @@ def test_everything_that_can_be_done_is_done(
     # Where it runs, and when.
     who.follow("Queue")
     runs = page.get_by_role("grid", name="Runs")
-    who.press("Sooner", runs.get_by_role("row").filter(has_text=f"Experiment {number}").first)
+    run = runs.get_by_role("row").filter(has_text=f"Experiment {number}").first
+    who.at(run)
+    who.press("Sooner", run)
     who.told(f"Experiment {number} has priority")
     who.keeps("queue")
     who.follow("Cluster")
@@ -153,12 +223,11 @@ def test_everything_that_can_be_done_is_done(
 
     # A changed copy, which is killed and put away.
     page.goto(f"/experiments/{number}/overview")
-    page.get_by_role("link", name="Fork", exact=True).click()
+    who.do(page.get_by_role("link", name="Fork", exact=True))
     editor = page.get_by_label("Configuration of the fork")
     expect(editor).to_have_value(re.compile(f"long {theme}"))
-    editor.fill(
-        editor.input_value().replace(f"long {theme}", f"fork {theme}").replace("max_trials: 4", "max_trials: 1")
-    )
+    text = editor.input_value().replace(f"long {theme}", f"fork {theme}")
+    who.types(editor, text.replace("max_trials: 4", "max_trials: 1"))
     who.keeps("fork")
     who.press("Start the fork")
     who.sees(f"fork {theme}")
@@ -184,19 +253,19 @@ def test_everything_that_can_be_done_is_done(
     who.keeps("compare-experiments")
     page.goto(f"/experiments/{number}/trials")
     for place in (1, 2):
-        trials.get_by_role("row").nth(place).get_by_role("checkbox").check()
+        who.marks(trials.get_by_role("row").nth(place))
     page.keyboard.press("c")
     seen.until("(c) => c.compare?.series.length === 2")
     who.keeps("compare-trials")
     page.goto("/experiments")
-    row.get_by_role("checkbox").check()
+    who.marks(row)
     who.press("Archive", bulk)
     expect(row).to_have_count(0)
-    page.get_by_label("archived too").click()
+    who.do(page.get_by_label("archived too"))
     expect(row).to_contain_text("archived")
 
     # Settings, and out.
-    page.get_by_role("link", name="Settings").click()
+    who.do(page.get_by_role("link", name="Settings"))
     for name in ("compact", "6", "1234"):
         who.press(name)
     expect(page.get_by_text("1234.57", exact=True)).to_be_visible()
@@ -204,6 +273,8 @@ def test_everything_that_can_be_done_is_done(
     page.reload()
     expect(page.get_by_text("1234.57", exact=True)).to_be_visible()
     expect(page.locator("html")).to_have_attribute("data-density", "compact")
+    if theme == "dark":
+        assert page.evaluate("() => window.pointers") == 0
     who.press("Log out")
     who.sees("Log in")
     assert [p for p in seen.problems if "401" not in p] == []

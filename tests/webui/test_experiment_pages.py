@@ -134,18 +134,6 @@ def test_keys_reach_the_filter_the_rows_and_the_comparison(opened: Open) -> None
     expect(page.get_by_role("dialog")).to_contain_text("move through the rows")
 
 
-def test_curves_can_be_walked_without_a_mouse(opened: Open) -> None:
-    seen = opened("/experiments/1/overview")
-    seen.until("(c) => c.curves?.drawn > 0")
-    chart = seen.page.locator("[data-chart=curves]")
-    chart.focus()
-    seen.page.keyboard.press("ArrowDown")
-    first = seen.until("(c) => c.curves.hovered")
-    assert f"#{first}" == seen.page.locator(".best .card-head a").text_content()
-    seen.page.keyboard.press("ArrowDown")
-    assert seen.until(f"(c) => c.curves.hovered !== {first} && c.curves.hovered") != first
-
-
 def test_a_trial_has_metrics_hyperparameters_history_and_checkpoints(opened: Open, keep: Keep) -> None:
     seen = opened("/experiments/1/overview")
     page = seen.page

@@ -21,6 +21,7 @@ from tests.webui.corpus import AWAY, CORPUS, LINES
 from tests.webui.watch import Watched, watch
 
 NAME, METRIC, USER = CORPUS[0], CORPUS[1], CORPUS[7].replace("/", "|").lower()
+WORKSPACE, PROJECT = f"workspace {CORPUS[1]}", f"project {CORPUS[5]}"
 FILES = {f"{text.replace('/', '|')}.py": text for text in CORPUS}
 LISTEN = """
 window.violations = [];
@@ -38,6 +39,8 @@ def written(busy: LocalMaster, tmp_path_factory: pytest.TempPathFactory) -> list
         (folder / name).write_text(content)
     config: dict[str, Any] = {
         "name": NAME,
+        "workspace": WORKSPACE,
+        "project": PROJECT,
         "description": CORPUS[2],
         "labels": list(CORPUS),
         "entrypoint": "python3 train.py",
@@ -105,7 +108,7 @@ def test_every_page_shows_them_literally_and_runs_nothing(
         f"{at}/trials": [METRIC, *CORPUS[:3]],
         f"{at}/searcher": list(CORPUS),
         f"{at}/hparams": list(CORPUS[:8]),
-        f"{at}/config": [CORPUS[5], CORPUS[8], CORPUS[10]],
+        f"{at}/config": [WORKSPACE, PROJECT, CORPUS[5], CORPUS[8], CORPUS[10]],
         f"{at}/config?fork=yes": [NAME],
         f"{at}/config?other={second}": [CORPUS[5]],
         f"{at}/code": list(FILES),
@@ -137,6 +140,12 @@ def test_every_page_shows_them_literally_and_runs_nothing(
         expect(page.locator(".file h2")).to_have_text(name)
         expect(page.locator(".file .code")).to_contain_text(content)
     assert_harmless(seen, busy)
+    for path in (f"{at}/checkpoints", f"{trials}/{trial}/checkpoints"):
+        page.goto(path)
+        page.get_by_role("grid").get_by_role("button", name=re.compile(r"\d+ files?")).first.click()
+        listed = page.get_by_role("dialog").get_by_role("rowheader").all_text_contents()
+        assert set(FILES) <= set(listed)
+        assert_harmless(seen, busy)
     page.goto(f"/experiments/{second}/overview")
     page.get_by_role("button", name="Stop…").click()
     expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text(f"Stop {NAME}?")

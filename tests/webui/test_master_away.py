@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from determined.testing.cluster import LocalMaster
 from tests.webui.conftest import MODEL, PATIENCE_MS, log_in
-from tests.webui.watch import watch
+from tests.webui.watch import MARK, watch
 
 CONFIG = """
 name: before
@@ -64,7 +64,7 @@ def test_open_pages_say_that_the_master_is_away_and_then_show_what_is(browser: B
         seen["trial"].until("(c) => c['metric-loss']?.series[0]?.[1] > 2")
         for page in pages.values():
             page.bring_to_front()
-            expect(page.get_by_title("Whether news arrive")).to_have_text("live")
+            expect(page.get_by_title(MARK)).to_have_text("live")
             page.evaluate("() => { window.same = 1 }")
         for way, name in ((master.kill, "after a kill"), (master.stop, "after a stop")):
             for log in ("log", "logs"):
@@ -74,13 +74,13 @@ def test_open_pages_say_that_the_master_is_away_and_then_show_what_is(browser: B
             points = seen["trial"].charts()["metric-loss"]["series"][0][1]
             way()
             for page in pages.values():
-                expect(page.get_by_title("Whether news arrive")).to_have_text("reconnecting")
+                expect(page.get_by_title(MARK)).to_have_text("reconnecting")
                 expect(page.get_by_text("The master does not answer since")).to_be_visible()
             master.start()
             # It changes before the pages are back, so nobody tells them.
             master.session().patch("/api/v1/experiments/1", json={"name": name})
             for page in pages.values():
-                expect(page.get_by_title("Whether news arrive")).to_have_text("live")
+                expect(page.get_by_title(MARK)).to_have_text("live")
                 expect(page.get_by_text("The master does not answer since")).not_to_be_visible()
             shown = pages["list"].get_by_role("grid", name="Experiments").get_by_role("row").nth(1)
             expect(shown).to_contain_text(name)
@@ -104,7 +104,7 @@ def test_a_page_whose_session_has_ended_elsewhere_asks_for_a_login(browser: Brow
         context.set_default_timeout(PATIENCE_MS)
         first = log_in(context, master)
         second = watch(context.new_page(), "/settings").page
-        expect(first.get_by_title("Whether news arrive")).to_have_text("live")
+        expect(first.get_by_title(MARK)).to_have_text("live")
         second.get_by_role("button", name="Log out").click()
         for page in (first, second):
             expect(page.get_by_role("heading", name="Log in")).to_be_visible()

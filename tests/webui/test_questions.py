@@ -6,9 +6,10 @@ import csv
 import re
 from pathlib import Path
 
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from determined.testing.cluster import LocalMaster
+from tests.webui.access import tab_to
 from tests.webui.conftest import MODEL, PATIENCE_MS
 from tests.webui.watch import watch
 
@@ -39,17 +40,6 @@ def paused(busy: LocalMaster, tmp_path: Path) -> int:
     (tmp_path / "asked.yaml").write_text(CONFIG)
     made = busy.det("experiment", "create", "--paused", str(tmp_path / "asked.yaml"), str(MODEL))
     return int(re.findall(r"Created experiment (\d+)", made.stdout)[0])
-
-
-def tab_to(page: Page, button: Locator, key: str = "Tab") -> None:
-    """Go on by the keyboard until a button has the focus, and see that this can be seen."""
-    for _ in range(60):
-        if button.evaluate("(b) => b === document.activeElement"):
-            break
-        page.keyboard.press(key)
-    expect(button).to_be_focused()
-    width = button.evaluate("(b) => getComputedStyle(b).outlineStyle + ' ' + getComputedStyle(b).outlineWidth")
-    assert re.match(r"(solid|auto) [1-9]", width), width
 
 
 def test_questions_keep_the_focus_give_it_back_and_are_answered_by_enter(

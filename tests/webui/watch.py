@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
+
+MARK = "Whether news arrive"
+"""The title of what says whether a page is live."""
 
 # The page's own policy forbids scripts from strings, so waiting is done inside of one evaluation.
 _UNTIL = """(test) => new Promise((done, fail) => {
@@ -38,10 +41,19 @@ class Watched:
         """Wait until a function in JavaScript of (charts, document) is truthy; what it gave, or all charts for true."""
         return self.page.evaluate(_UNTIL.replace("FUNCTION", f"({function})"))
 
+    def settled(self) -> None:
+        """Wait until nothing on the page says that it is loading."""
+        self.until("(c, d) => d.querySelector('h1') && !d.querySelector('.skeleton, .starting')")
+
     def charts(self) -> dict[str, dict[str, Any]]:
         """What each chart on the page says of itself."""
         found: dict[str, dict[str, Any]] = self.page.evaluate("() => window.describeCharts()")
         return found
+
+    @property
+    def mark(self) -> Locator:
+        """What says whether the page is live."""
+        return self.page.get_by_title(MARK)
 
 
 def watch(page: Page, path: str) -> Watched:

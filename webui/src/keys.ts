@@ -72,7 +72,8 @@ export const HELP: [keys: string, what: string][] = [
   ["1 … 8", "the tabs of an experiment"],
   ["l", "logarithmic axes on and off"],
   ["t", "light or dark"],
-  ["↑ ↓ on the curves", "walk through the trials by rank"],
+  ["↑ ↓   Enter", "on the curves: walk through the trials by rank, open one"],
+  ["← →   Enter", "on rungs and dots: the same, along the axis"],
   ["Esc", "clear the filter"],
   ["?", "this list"],
 ];

@@ -39,7 +39,8 @@ export function startRouter(): void {
     if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
     const link = (event.target as Element | null)?.closest?.("a");
     if (!link || link.target || link.hasAttribute("download") || link.origin !== location.origin) return;
-    if (!isOurs(link.pathname)) return;
+    // A place on this page is the browser's to go to.
+    if (!isOurs(link.pathname) || link.hash) return;
     event.preventDefault();
     const moved = link.pathname !== location.pathname;
     go(link.pathname + link.search);

@@ -97,6 +97,12 @@ export abstract class Chart {
   }
 }
 
+/** The place in a row of so many to which a key leads from another, -1 being before the first; null for other keys. */
+export function placeAfter(key: string, at: number, many: number): number | null {
+  const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: many - 1 }[key];
+  return to === undefined || !many ? null : Math.max(0, Math.min(many - 1, to));
+}
+
 const charts = new Map<HTMLElement, Chart>();
 
 /** What every chart on the page says of itself, by the name of its host. */

@@ -200,6 +200,11 @@ export class CurveChart extends Chart {
   private key(event: KeyboardEvent): void {
     const step = { ArrowUp: 1, ArrowDown: -1 }[event.key];
     const n = this.ranking.order.length;
+    if (event.key === "Enter" && this.hovered) {
+      event.preventDefault();
+      event.stopPropagation();
+      return this.options.onPick(this.hovered.id);
+    }
     if (!step || !n) return;
     event.preventDefault();
     event.stopPropagation();

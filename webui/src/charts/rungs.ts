@@ -5,7 +5,7 @@ import { num } from "../format.ts";
 import { BUCKETS } from "../merit.ts";
 import type { Palette } from "../palette.ts";
 import { type Scale, scale } from "../scales.ts";
-import { Chart, disc, jitter, line } from "./base.ts";
+import { Chart, disc, jitter, line, placeAfter } from "./base.ts";
 
 /** The step of the ramp of merit for results that went on; unlike the colour of what runs, in both themes. */
 const GOOD = Math.round(BUCKETS * 0.58);
@@ -41,6 +41,8 @@ export class RungChart extends Chart {
     this.on(host, "pointermove", (e: PointerEvent) => this.look(...this.place(e)));
     this.on(host, "pointerleave", () => this.hover(null));
     this.on(host, "click", () => this.hovered && this.options.onPick(this.hovered[0]));
+    this.on(host, "keydown", (e: KeyboardEvent) => this.key(e));
+    this.on(host, "blur", () => this.hover(null));
   }
 
   describe(): Record<string, unknown> {
@@ -52,6 +54,7 @@ export class RungChart extends Chart {
       promoted: counts.promoted,
       cut: this.rung.cut,
       marked: this.marked,
+      hovered: this.hovered?.[0] ?? null,
       event: this.event,
       shown: this.rung.results,
     };
@@ -139,6 +142,20 @@ export class RungChart extends Chart {
       }
     }
     this.hover(found);
+  }
+
+  /** The arrow keys walk through the results along the axis; Enter is a click on one. */
+  private key(event: KeyboardEvent): void {
+    if (!this.x) return;
+    const sorted = [...this.rung.results].sort((a, b) => this.along(a) - this.along(b));
+    const id = this.hovered?.[0];
+    const at = sorted.findIndex((r) => r[0] === id);
+    const to = placeAfter(event.key, at, sorted.length);
+    if (to === null && (event.key !== "Enter" || at < 0)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (to === null) this.options.onPick(sorted[at]![0]);
+    else this.hover(sorted[to]!);
   }
 
   private hover(result: RungResult | null): void {

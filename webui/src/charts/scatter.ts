@@ -5,7 +5,7 @@ import { num, value } from "../format.ts";
 import { merit } from "../merit.ts";
 import type { Palette } from "../palette.ts";
 import { extent, quantile, type Scale, scale, wantsLog } from "../scales.ts";
-import { type Box, Chart, disc, drawGrid, FONT, jitter, line } from "./base.ts";
+import { type Box, Chart, disc, drawGrid, FONT, jitter, line, placeAfter } from "./base.ts";
 
 export interface ScatterData {
   readonly ids: readonly number[];
@@ -38,10 +38,13 @@ export class ScatterChart extends Chart {
     this.on(host, "pointermove", (e: PointerEvent) => this.look(...this.place(e)));
     this.on(host, "pointerleave", () => this.hover(-1));
     this.on(host, "click", () => this.hovered >= 0 && this.told.onPick(this.data!.ids[this.hovered]!));
+    this.on(host, "keydown", (e: KeyboardEvent) => this.key(e));
+    this.on(host, "blur", () => this.hover(-1));
   }
 
   describe(): Record<string, unknown> {
-    return { name: this.data?.hparam.name, points: this.points.length, log: this.x?.kind === "log" };
+    const hovered = this.data?.ids[this.hovered] ?? null;
+    return { name: this.data?.hparam.name, points: this.points.length, log: this.x?.kind === "log", hovered };
   }
 
   set(data: ScatterData): void {
@@ -143,6 +146,18 @@ export class ScatterChart extends Chart {
       }
     }
     this.hover(found, px, py);
+  }
+
+  /** The arrow keys walk through the dots from left to right; Enter is a click on one. */
+  private key(event: KeyboardEvent): void {
+    const sorted = [...this.points].sort((a, b) => a.x - b.x || a.row - b.row);
+    const at = sorted.findIndex((p) => p.row === this.hovered);
+    const to = placeAfter(event.key, at, sorted.length);
+    if (to === null && (event.key !== "Enter" || at < 0)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (to === null) this.told.onPick(this.data!.ids[sorted[at]!.row]!);
+    else this.hover(sorted[to]!.row, sorted[to]!.x, sorted[to]!.y);
   }
 
   private hover(row: number, px = 0, py = 0): void {

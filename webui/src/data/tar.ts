@@ -44,9 +44,13 @@ function paxPath(records: string): string {
   return /\d+ path=([^\n]*)\n/.exec(records)?.[1] ?? "";
 }
 
+/** The bytes that base64 stands for. */
+export function fromBase64(base64: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+}
+
 /** Unpacks base64 of a gzipped tar. */
 export async function unpack(base64: string): Promise<TarEntry[]> {
-  const packed = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-  const plain = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const plain = new Blob([fromBase64(base64)]).stream().pipeThrough(new DecompressionStream("gzip"));
   return readTar(new Uint8Array(await new Response(plain).arrayBuffer()));
 }

@@ -1,10 +1,11 @@
-/** The checkpoints of an experiment. */
+/** The checkpoints of an experiment, and the files that each one holds. */
 
 import { experiments } from "../data/api.ts";
 import type { CheckpointJson } from "../data/types.ts";
-import { int, num, seconds, size } from "../format.ts";
+import { count, int, num, seconds, size } from "../format.ts";
 import { query, setQuery } from "../router.ts";
 import { readSort, type TableColumn, writeSort } from "../ui/arrange.ts";
+import { ask } from "../ui/dialog.tsx";
 import { Ago, Card, Copy, Empty, Load, Skeleton } from "../ui/parts.tsx";
 import { Table } from "../ui/table.tsx";
 import type { TabProps } from "./experiment.tsx";
@@ -28,6 +29,8 @@ export function CheckpointsTab({ data, info }: TabProps) {
 }
 
 const bytes = (c: CheckpointJson) => Object.values(c.resources ?? {}).reduce((a: number, b) => a + Number(b), 0);
+/** Folders are listed as well, with a slash at their ends. */
+const filesOf = (c: CheckpointJson) => Object.entries(c.resources ?? {}).filter(([name]) => !name.endsWith("/"));
 const steps = (c: CheckpointJson) => Number(c.metadata?.steps_completed ?? Number.NaN);
 
 export function CheckpointTable(props: {
@@ -91,6 +94,20 @@ export function CheckpointTable(props: {
       cell: (r) => size(bytes(of(r))),
     },
     {
+      key: "files",
+      title: "Files",
+      width: "90px",
+      right: true,
+      descending: true,
+      text: (r) => String(filesOf(of(r)).length),
+      number: (r) => filesOf(of(r)).length,
+      cell: (r) => (
+        <button type="button" class="link" title="Which files these are" onClick={() => showFiles(of(r))}>
+          {count(filesOf(of(r)).length, "file")}
+        </button>
+      ),
+    },
+    {
       key: "state",
       title: "State",
       drop: 2,
@@ -116,13 +133,13 @@ export function CheckpointTable(props: {
     {
       key: "get",
       title: "Get it",
-      width: "170px",
+      width: "196px",
       text: () => "",
       cell: (r) => (
         <span class="get">
           <Copy text={`det checkpoint download ${of(r).uuid}`} label="Copy command" />
           <a class="link" href={`/checkpoints/${of(r).uuid}`} download={`${of(r).uuid}.zip`}>
-            file
+            Download
           </a>
         </span>
       ),
@@ -147,7 +164,43 @@ export function CheckpointTable(props: {
       version={list}
       rowKey={(r) => r}
       rowHeight={34}
-      onOpen={() => undefined}
+      onOpen={(r) => showFiles(of(r))}
     />
   );
+}
+
+const MOST_FILES = 1000;
+
+function showFiles(checkpoint: CheckpointJson): void {
+  const files = filesOf(checkpoint).sort(([a], [b]) => a.localeCompare(b));
+  ask({
+    title: `Files of checkpoint ${checkpoint.uuid}`,
+    wide: true,
+    body: files.length ? (
+      <div class="file-list" tabIndex={0} role="region" aria-label="Files">
+        <table class="plain-table">
+          <thead>
+            <tr>
+              <th scope="col">{count(files.length, "file")}</th>
+              <th scope="col">{size(bytes(checkpoint))}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {files.slice(0, MOST_FILES).map(([name, length]) => (
+              <tr key={name}>
+                <th scope="row" class="mono">
+                  {name}
+                </th>
+                <td>{size(Number(length))}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+        {files.length > MOST_FILES && <p class="note">The first {int(MOST_FILES)} of them.</p>}
+      </div>
+    ) : (
+      <p>It holds no files.</p>
+    ),
+    answers: [],
+  });
 }

@@ -1,10 +1,11 @@
 /** The files that the trials run. */
 
 import { experiments } from "../data/api.ts";
-import { type TarEntry, unpack } from "../data/tar.ts";
+import { fromBase64, type TarEntry, unpack } from "../data/tar.ts";
 import { size } from "../format.ts";
 import { query, setQuery } from "../router.ts";
 import { Card, Empty, Icon, Load } from "../ui/parts.tsx";
+import { save } from "../ui/save.ts";
 import { Code } from "./config.tsx";
 import type { TabProps } from "./experiment.tsx";
 import { useFetched } from "./useFetched.ts";
@@ -14,13 +15,22 @@ const MOST_SHOWN = 1_000_000;
 export function CodeTab({ info }: TabProps) {
   const [files, again] = useFetched(async () => {
     const { b64Tgz } = await experiments.code(info.id);
-    return b64Tgz ? await unpack(b64Tgz) : [];
+    return { b64Tgz, all: b64Tgz ? await unpack(b64Tgz) : [] };
   }, [info.id]);
   return (
     <div class="body">
       <Card>
         <Load of={files} again={again}>
-          {(all) => (all.some((f) => !f.folder) ? <Files all={all} /> : <NoFiles />)}
+          {({ b64Tgz, all }) =>
+            all.some((f) => !f.folder) ? (
+              <Files
+                all={all}
+                download={() => save(`experiment-${info.id}-code.tar.gz`, fromBase64(b64Tgz), "application/gzip")}
+              />
+            ) : (
+              <NoFiles />
+            )
+          }
         </Load>
       </Card>
     </div>
@@ -37,7 +47,7 @@ function NoFiles() {
   );
 }
 
-function Files({ all }: { all: readonly TarEntry[] }) {
+function Files({ all, download }: { all: readonly TarEntry[]; download: () => void }) {
   const files = all.filter((f) => !f.folder).sort((a, b) => a.path.localeCompare(b.path));
   const entry =
     files.find((f) => f.path === query.value.get("file")) ?? files.find((f) => /^[^/]+\.py$/.test(f.path)) ?? files[0]!;
@@ -69,6 +79,10 @@ function Files({ all }: { all: readonly TarEntry[] }) {
         <div class="card-head">
           <h2>{entry.path}</h2>
           <span class="note">{size(entry.content.length)}</span>
+          <div class="grow" />
+          <button type="button" class="btn small" onClick={download}>
+            Download all
+          </button>
         </div>
         <Content entry={entry} />
       </div>

@@ -5,7 +5,7 @@ import { LinesChart } from "../charts/lines.ts";
 import { int, num, value } from "../format.ts";
 import { query, setQuery } from "../router.ts";
 import { ChartHost } from "../ui/chart.tsx";
-import { Card, Empty, Load, Segments, StatusMark } from "../ui/parts.tsx";
+import { Card, Empty, Load, Segments, Skeleton, StatusMark } from "../ui/parts.tsx";
 import type { TabProps } from "./experiment.tsx";
 
 export function CompareTab({ data, info }: TabProps) {
@@ -45,7 +45,11 @@ export function CompareTab({ data, info }: TabProps) {
             <>
               <Card
                 title="Learning curves"
-                note={series.length < rows.length ? `${int(rows.length - series.length)} without a curve here` : ""}
+                note={
+                  curves && series.length < rows.length
+                    ? `${int(rows.length - series.length)} without a curve here`
+                    : ""
+                }
                 tools={
                   <>
                     <Segments label="x" value={xKind} options={kinds} pick={(x) => setQuery({ x })} />
@@ -53,14 +57,18 @@ export function CompareTab({ data, info }: TabProps) {
                   </>
                 }
               >
-                <ChartHost
-                  name="compare"
-                  class="curves"
-                  label={`${info.metric} of ${rows.length} trials`}
-                  make={(host) => new LinesChart(host, { unit: info.unit, xKind, yKind })}
-                  update={(c) => c.set(series, { xKind, yKind, unit: info.unit })}
-                  inputs={[series, xKind, yKind]}
-                />
+                <Load of={data.curves.value} again={() => data.load()} skeleton={<Skeleton rows={1} height={430} />}>
+                  {() => (
+                    <ChartHost
+                      name="compare"
+                      class="curves"
+                      label={`${info.metric} of ${rows.length} trials`}
+                      make={(host) => new LinesChart(host, { unit: info.unit, xKind, yKind })}
+                      update={(c) => c.set(series, { xKind, yKind, unit: info.unit })}
+                      inputs={[series, xKind, yKind]}
+                    />
+                  )}
+                </Load>
               </Card>
               <Card title="Side by side" note="differences first" flush>
                 <div class="scroll-x">

@@ -7,6 +7,7 @@ import { diffLines } from "../data/diff.ts";
 import type { Experiment } from "../data/types.ts";
 import { go, query, setQuery } from "../router.ts";
 import { Card, Copy, Load, Skeleton } from "../ui/parts.tsx";
+import { save } from "../ui/save.ts";
 import type { TabProps } from "./experiment.tsx";
 import { useFetched } from "./useFetched.ts";
 
@@ -36,7 +37,24 @@ export function ConfigTab({ info }: TabProps) {
 function Plain({ info }: { info: Experiment }) {
   const [yaml, again] = useFetched(() => asYaml(info.config), [info.id, useText(info.config)]);
   return (
-    <Card title="Configuration" note="with all defaults filled in" tools={<Tools info={info} />}>
+    <Card
+      title="Configuration"
+      note="with all defaults filled in"
+      tools={
+        <>
+          {yaml.state === "ready" && (
+            <button
+              type="button"
+              class="btn small"
+              onClick={() => save(`experiment-${info.id}.yaml`, yaml.value, "application/yaml")}
+            >
+              Download
+            </button>
+          )}
+          <Tools info={info} />
+        </>
+      }
+    >
       <Load of={yaml} again={again}>
         {(text) => <Code text={text} copy />}
       </Load>

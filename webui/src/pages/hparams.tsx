@@ -122,7 +122,8 @@ function Views({ table, info, version }: { table: TrialTable; info: Experiment; 
               <ChartHost
                 name={`scatter-${h.name}`}
                 class="scatter"
-                label={`${info.metric} by ${h.name}`}
+                focusable
+                label={`${info.metric} by ${h.name}. The arrow keys walk through the trials.`}
                 make={(host) =>
                   new ScatterChart(host, { onPick: (id) => go(`/experiments/${info.id}/trials/${id}/metrics`) })
                 }

@@ -67,7 +67,8 @@ function RungRow({ rung, k, top, info, domain, marked, name, event, small }: Row
       <ChartHost
         name={name}
         class="strip"
-        label={label}
+        focusable
+        label={`${label}. The arrow keys walk through them.`}
         make={(host) => new RungChart(host, { onPick: (id) => go(`/experiments/${info.id}/trials/${id}/history`) })}
         update={(chart) => chart.set(rung, domain, marked, event)}
         inputs={[rung, domain, marked, event]}

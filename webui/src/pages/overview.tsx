@@ -5,7 +5,7 @@ import { bestRow, type TrialTable, varying } from "../data/trials.ts";
 import type { Experiment } from "../data/types.ts";
 import { length, num, value } from "../format.ts";
 import { setQuery } from "../router.ts";
-import { Card, FilterBox, Load, Skeleton } from "../ui/parts.tsx";
+import { Card, Failure, FilterBox, Load, Skeleton } from "../ui/parts.tsx";
 import { CurvesCard } from "./curvesCard.tsx";
 import type { TabProps } from "./experiment.tsx";
 import { Ladder } from "./ladder.tsx";
@@ -16,10 +16,12 @@ import { useCalmly } from "./useCalmly.ts";
 import { MOST_RESULTS, rungLengths, useRungs } from "./useRungs.ts";
 
 export function OverviewTab({ data, info }: TabProps) {
-  const rungs = useRungs(data, null, MOST_RESULTS.small);
+  const { rungs, failure, again } = useRungs(data, null, MOST_RESULTS.small);
   const lengths = useMemo(() => rungLengths(rungs), [rungs]);
   const loaded = data.trials.value;
   const table = loaded.state === "ready" ? loaded.value : null;
+  // The table says why it cannot be read; what is made of it does not seem to be on its way meanwhile.
+  const isComing = loaded.state !== "failed";
   const calm = useCalmly(data.version.value, 2000);
   const calmer = useCalmly(data.version.value, 5000);
   // New trials come many times a second, and what depends on all of them is much work.
@@ -43,22 +45,29 @@ export function OverviewTab({ data, info }: TabProps) {
           point={setPointed}
         />
         <div class="column">
-          <Best info={info} table={table} version={data.version.value} />
+          {isComing && <Best info={info} table={table} version={data.version.value} />}
           {rungs && lengths.length > 1 && (
             <Card title="Rungs" note={better(info)} class="mini-rungs">
               <Ladder rungs={rungs} info={info} marked={pointed} small />
             </Card>
           )}
+          {failure && (
+            <Card title="Rungs">
+              <Failure error={failure} again={again} />
+            </Card>
+          )}
         </div>
       </div>
-      <ParallelCard
-        table={table}
-        info={info}
-        version={calmer}
-        keeps={filter.keepsTrial}
-        q={filter.q}
-        pointed={pointed}
-      />
+      {isComing && (
+        <ParallelCard
+          table={table}
+          info={info}
+          version={calmer}
+          keeps={filter.keepsTrial}
+          q={filter.q}
+          pointed={pointed}
+        />
+      )}
       <Card
         flush
         title="Trials"

@@ -7,7 +7,8 @@ import { answers, markOf } from "../data/sentences.ts";
 import type { Decision, Experiment, Rungs } from "../data/types.ts";
 import { clock, count, duration, int, value } from "../format.ts";
 import { query, setQuery } from "../router.ts";
-import { Card, Empty, Load, Skeleton } from "../ui/parts.tsx";
+import { Card, Empty, Failure, Load, Skeleton } from "../ui/parts.tsx";
+import { useRoving } from "../ui/roving.ts";
 import type { TabProps } from "./experiment.tsx";
 import { Ladder } from "./ladder.tsx";
 import { type Earlier, useDecisions } from "./useDecisions.ts";
@@ -28,15 +29,18 @@ export function SearcherTab({ data, info }: TabProps) {
   // Whether there are rungs at all is told by those that there are now: at the first events there was only one.
   const present = useRungs(data, null, MOST_RESULTS.ladder);
   const past = useRungs(data, event, MOST_RESULTS.ladder, event !== null);
+  const { failure, again } = event === null ? present : past;
   // While those at another event are fetched, the ones before stay, under their own heading.
   const last = useRef<Shown | null>(null);
-  if (event === null) last.current = present && { event, rungs: present };
-  else if (past) last.current = { event, rungs: past };
+  if (failure) last.current = null;
+  else if (event === null) last.current = present.rungs && { event, rungs: present.rungs };
+  else if (past.rungs) last.current = { event, rungs: past.rungs };
   const shown = last.current;
-  const lengths = useMemo(() => rungLengths(present), [present]);
+  const lengths = useMemo(() => rungLengths(present.rungs), [present.rungs]);
   const decided =
     log.list.state === "ready" ? log.list.value.find((d) => event !== null && d.event <= event) : undefined;
-  const hasRungs = lengths.length > 1;
+  // What cannot be read might be there, and the card says why it is not.
+  const hasRungs = lengths.length > 1 || failure !== null;
   return (
     <div class="body">
       {log.last > 1 && <Scrubber last={log.last} event={event} decision={decided} info={info} />}
@@ -53,6 +57,8 @@ export function SearcherTab({ data, info }: TabProps) {
                   info={info}
                   marked={shown.event === event ? (decided?.trial ?? null) : null}
                 />
+              ) : failure ? (
+                <Failure error={failure} again={again} />
               ) : (
                 <Skeleton rows={lengths.length} height={60} />
               )}
@@ -148,6 +154,8 @@ function DecisionList(props: {
   earlier: Earlier | null;
 }) {
   const { list, info, chosen, earlier } = props;
+  const box = useRef<HTMLOListElement>(null);
+  const onKey = useRoving(box, ":scope > li");
   if (!list.length) {
     return (
       <Empty title="No decision yet">
@@ -156,7 +164,7 @@ function DecisionList(props: {
     );
   }
   return (
-    <ol class="decisions" tabIndex={0} aria-label="Decisions">
+    <ol ref={box} class="decisions" tabIndex={0} aria-label="Decisions" onKeyDown={onKey}>
       {list.map((d) => (
         <li key={d.number} class={d.event === chosen ? "chosen" : ""}>
           <time title={d.at === null ? "" : new Date(d.at * 1000).toLocaleString()}>

@@ -6,7 +6,7 @@ import { experimentData, stream } from "../app.ts";
 import { ScatterChart } from "../charts/scatter.ts";
 import { experiments, trials } from "../data/api.ts";
 import type { ExperimentData } from "../data/experiment.ts";
-import { varying } from "../data/trials.ts";
+import { type TrialTable, varying } from "../data/trials.ts";
 import type { Experiment } from "../data/types.ts";
 import { clock, num, value } from "../format.ts";
 import { useKeys } from "../keys.ts";
@@ -14,7 +14,7 @@ import { go } from "../router.ts";
 import { MEANING } from "../status.ts";
 import { askToStopTrial } from "../ui/actions.tsx";
 import { ChartHost } from "../ui/chart.tsx";
-import { Card, Elapsed, Failure, Load, Skeleton, StatusMark, useTitle } from "../ui/parts.tsx";
+import { Card, Elapsed, Empty, Failure, Load, Skeleton, StatusMark, useTitle } from "../ui/parts.tsx";
 import { PageHead } from "../ui/shell.tsx";
 import { CheckpointTable } from "./checkpoints.tsx";
 import { LogCard } from "./logs.tsx";
@@ -135,12 +135,30 @@ function Kpi({ name, value: shown }: { name: string; value: ComponentChildren })
   );
 }
 
-function Hparams({ id, data, info }: PartProps) {
-  const found = rowOf(data, id);
+function Hparams(props: PartProps) {
+  const { data, id } = props;
+  return (
+    <Load of={data.trials.value} again={() => data.load()} skeleton={<Skeleton rows={4} height={60} />}>
+      {(table) =>
+        table.row.has(id) ? (
+          <Values {...props} table={table} row={table.row.get(id)!} />
+        ) : (
+          <Card>
+            <Empty title={`There is no trial ${id} here`}>
+              <p>
+                The trials of experiment {data.id} are in <a href={`/experiments/${data.id}/trials`}>its table</a>.
+              </p>
+            </Empty>
+          </Card>
+        )
+      }
+    </Load>
+  );
+}
+
+function Values({ id, data, info, table, row }: PartProps & { table: TrialTable; row: number }) {
   const calm = useCalmly(data.version.value, 5000);
-  const spread = useMemo(() => (found ? varying(found.table) : []), [found?.table, calm]);
-  if (!found) return <Skeleton rows={4} height={60} />;
-  const { table, row } = found;
+  const spread = useMemo(() => varying(table), [table, calm]);
   const fixed = table.hparams.filter((h) => !spread.includes(h));
   return (
     <>
@@ -154,7 +172,8 @@ function Hparams({ id, data, info }: PartProps) {
               <ChartHost
                 name={`scatter-${h.name}`}
                 class="scatter"
-                label={`${info.metric} by ${h.name}; this trial has ${value(h.values[row])}`}
+                focusable
+                label={`${info.metric} by ${h.name}; this trial has ${value(h.values[row])}. The arrow keys walk through the trials.`}
                 make={(host) =>
                   new ScatterChart(host, { onPick: (other) => go(`/experiments/${info.id}/trials/${other}/hparams`) })
                 }

@@ -6,13 +6,14 @@ import type { TrialTable } from "../data/trials.ts";
 import { query, setQuery } from "../router.ts";
 import { arrange, readSort } from "../ui/arrange.ts";
 import { Card, FilterBox, Load, Skeleton } from "../ui/parts.tsx";
+import { save } from "../ui/save.ts";
 import type { TabProps } from "./experiment.tsx";
 import { type TrialColumn, TrialTableView, trialColumns, useFilter } from "./trialTable.tsx";
 import { useCalmly } from "./useCalmly.ts";
 import { MOST_RESULTS, rungLengths, useRungs } from "./useRungs.ts";
 
 export function TrialsTab({ data, info }: TabProps) {
-  const rungs = useRungs(data, null, MOST_RESULTS.lengths);
+  const { rungs } = useRungs(data, null, MOST_RESULTS.lengths);
   const lengths = useMemo(() => rungLengths(rungs), [rungs]);
   const loaded = data.trials.value;
   const table = loaded.state === "ready" ? loaded.value : null;
@@ -112,10 +113,5 @@ function download(
   const q = query.value.get("q") ?? "";
   const sort = readSort(query.value.get("sort"), { key: metric, descending: !smaller });
   const rows = arrange(table.id.length, columns, q, sort).map((r) => columns.map((c) => c.number?.(r) ?? c.text(r)));
-  const text = toCsv([columns.map((c) => c.key), ...rows]);
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-  link.download = `experiment-${id}-trials.csv`;
-  link.click();
-  URL.revokeObjectURL(link.href);
+  save(`experiment-${id}-trials.csv`, toCsv([columns.map((c) => c.key), ...rows]), "text/csv");
 }

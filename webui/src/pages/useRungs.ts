@@ -1,7 +1,7 @@
 /** The rungs of an experiment, now or at an event, fetched anew when the search has decided something. */
 
 import { useRef } from "preact/hooks";
-import { experiments } from "../data/api.ts";
+import { type ApiError, experiments } from "../data/api.ts";
 import type { ExperimentData } from "../data/experiment.ts";
 import type { Rungs } from "../data/types.ts";
 import { useFetched } from "./useFetched.ts";
@@ -11,12 +11,20 @@ const CALM_MS = 3000;
 /** Results of each rung that are fetched: a strip of dots cannot show more of them, and a small one fewer. */
 export const MOST_RESULTS = { ladder: 2000, small: 400, lengths: 0 } as const;
 
-/** null until known, or when they are not wanted; the rungs at the last event when none is named. */
-export function useRungs(data: ExperimentData, event: number | null, most: number, isWanted = true): Rungs | null {
+interface LoadedRungs {
+  /** null until known, or when they are not wanted. */
+  rungs: Rungs | null;
+  /** Why there are none; null when that is not known, either. */
+  failure: ApiError | null;
+  again: () => void;
+}
+
+/** The rungs at the last event when none is named. */
+export function useRungs(data: ExperimentData, event: number | null, most: number, isWanted = true): LoadedRungs {
   // A master that has not told the rungs yet reads the whole search for them; the table and the curves go before.
   const waits = data.trials.value.state === "loading";
   const seen = useRef<number | null>(null);
-  const [loaded] = useFetched(
+  const [loaded, again] = useFetched(
     async () => (waits || !isWanted ? null : experiments.rungs(data.id, most, data.least(), event ?? undefined)),
     [data, event, isWanted, waits],
     (changed, missed) => {
@@ -35,7 +43,11 @@ export function useRungs(data: ExperimentData, event: number | null, most: numbe
     },
     CALM_MS,
   );
-  return loaded.state === "ready" ? loaded.value : null;
+  return {
+    rungs: loaded.state === "ready" ? loaded.value : null,
+    failure: loaded.state === "failed" ? loaded.error : null,
+    again,
+  };
 }
 
 /** The lengths of all rungs, shortest first; empty for a method without rungs. */

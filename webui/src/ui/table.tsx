@@ -1,11 +1,15 @@
-/** A table of any length: only the rows that are seen exist. It is sorted by its head and walked by keys. */
+/**
+ * A table of any length: only the rows that are seen exist. It is sorted by its head and walked by keys. Of all rows only
+ * one can be reached with Tab, so that nobody has to go through hundreds to leave the table.
+ */
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { now } from "../app.ts";
 import { int } from "../format.ts";
 import { useKeys } from "../keys.ts";
 import { arrange, fitting, isMoving, leastWidth, type Sort, type TableColumn } from "./arrange.ts";
+import { CONTROLS } from "./roving.ts";
 
 interface TableProps {
   label: string;
@@ -32,6 +36,9 @@ interface TableProps {
 
 const SPARE = 6;
 const RESORT_MS = 2000;
+
+/** Keys that lead from a control of one row to that of another. */
+const MOVES = { ArrowDown: 1, ArrowUp: 1, PageDown: 1, PageUp: 1 };
 
 /** The version, let through at most every two seconds. */
 function useCalm(version: unknown): unknown {
@@ -100,18 +107,30 @@ export function Table(given: TableProps) {
     if (props.onSelect) walk.x = () => props.onSelect!(cursor!);
   }
   useKeys({ j: walk.j!, k: walk.k!, ...(at >= 0 ? { Enter: walk.Enter!, ...(walk.x ? { x: walk.x } : {}) } : {}) });
+  const followed = useRef(-1);
   const onKey = (event: KeyboardEvent) => {
     const act = walk[event.key];
+    const control = (event.target as Element).closest(CONTROLS);
+    const row = control?.closest(".tr");
     const isHeld = event.repeat && ["Enter", "x"].includes(event.key);
-    if (!act || isHeld || event.ctrlKey || event.metaKey || (event.target as Element).closest("a, button, input"))
-      return;
+    if (!act || isHeld || event.ctrlKey || event.metaKey || (control && !(row && event.key in MOVES))) return;
     event.preventDefault();
     event.stopPropagation();
+    if (row) followed.current = [...row.querySelectorAll(CONTROLS)].indexOf(control!);
     act();
   };
+  // From a control of one row to the same of another, once that row is drawn.
+  useLayoutEffect(() => {
+    if (followed.current < 0) return;
+    const controls = scroller.current!.querySelector(".tr.current")?.querySelectorAll<HTMLElement>(CONTROLS);
+    if (!controls) return;
+    controls[Math.min(followed.current, controls.length - 1)]?.focus({ preventScroll: true });
+    followed.current = -1;
+  });
 
   const first = Math.max(0, Math.floor(top / rowHeight) - SPARE);
   const last = Math.min(rows.length, Math.ceil((top + height) / rowHeight) + SPARE);
+  const reached = at >= first && at < last ? at : Math.min(rows.length - 1, Math.ceil(top / rowHeight));
   const tracks = (props.onSelect ? "34px " : "") + columns.map((c) => c.width).join(" ");
   const clickHead = (c: TableColumn) =>
     props.onSort({ key: c.key, descending: sort.key === c.key ? !sort.descending : Boolean(c.descending) });
@@ -161,6 +180,7 @@ export function Table(given: TableProps) {
               row={row}
               place={first + i}
               current={rowKey(row) === cursor}
+              reached={first + i === reached}
               point={() => setCursor(rowKey(row))}
             />
           ))}
@@ -184,9 +204,22 @@ export function Table(given: TableProps) {
   );
 }
 
-function Row(props: TableProps & { row: number; place: number; current: boolean; point: () => void }) {
+interface RowProps extends TableProps {
+  row: number;
+  place: number;
+  current: boolean;
+  /** Whether Tab leads to what is in it. */
+  reached: boolean;
+  point: () => void;
+}
+
+function Row(props: RowProps) {
   const { row, place, columns, rowKey } = props;
   const key = rowKey(row);
+  const box = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => {
+    for (const e of box.current!.querySelectorAll<HTMLElement>(CONTROLS)) e.tabIndex = props.reached ? 0 : -1;
+  });
   const open = (event: MouseEvent) => {
     if ((event.target as Element).closest("a, button, input, label")) return;
     props.point();
@@ -200,12 +233,14 @@ function Row(props: TableProps & { row: number; place: number; current: boolean;
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: the grid handles the keys of all of its rows
     <div
+      ref={box}
       role="row"
       aria-rowindex={place + 2}
       aria-selected={props.selected ? props.selected.has(key) : undefined}
       class={`tr ${marks.filter(Boolean).join(" ")}`}
       style={{ transform: `translateY(${place * props.rowHeight}px)` }}
       onClick={open}
+      onFocusIn={props.point}
       onPointerEnter={() => props.onHover?.(row)}
     >
       {props.onSelect && (

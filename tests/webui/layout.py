@@ -1,28 +1,17 @@
-"""Every page and every question, from small windows to wide ones, in both themes: nothing is cut off or overlaps."""
+"""Whether a page fits windows from small to wide: nothing is cut off, outside, or on top of something else."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page
 
-from determined.testing.cluster import LocalMaster
-from tests.webui.conftest import PATIENCE_MS
-from tests.webui.test_shell import PAGES, settled
-from tests.webui.watch import Watched, watch
-
-Open = Callable[..., Watched]
 Keep = Callable[[Page, str], Path]
-WIDTHS = {1100: 800, 1440: 900, 2560: 1300}
-TRIAL_TABS = ("hparams", "logs", "checkpoints", "history")
-MORE = {
-    **{f"trial-{tab}": f"/experiments/1/trials/1/{tab}" for tab in TRIAL_TABS},
-    "fork": "/experiments/1/config?fork=yes",
-    "importance": "/experiments/1/hparams?view=heat",
-    "missing": "/experiments/999/overview",
-}
+WIDTHS: Mapping[int, int] = {1100: 800, 1440: 900, 2560: 1300}
+"""Heights by widths."""
+THEME_AT: Mapping[int, str] = {1100: "light", 1440: "dark", 2560: "light"}
+"""Themes have the same layout, so each width is looked at in one."""
 
 # What is wrong with the layout, in words. Left alone: what scrolls by itself, and texts that end in dots on purpose and
 # tell the rest in a title.
@@ -67,39 +56,24 @@ _WRONG = """() => {
 _DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
 
 
-def fits(page: Page, keep: Keep, name: str) -> list[str]:
-    """What is wrong with a page at any width in any theme."""
-    found = []
-    for width, height in WIDTHS.items():
-        page.set_viewport_size({"width": width, "height": height})
-        for theme in ("light", "dark"):
-            page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
-            page.evaluate(_DRAWN)
-            found += [f"{name} at {width} px, {theme}: {text}" for text in page.evaluate(_WRONG)]
-            keep(page, f"{name}-{theme}-{width}")
+def use(page: Page, theme: str) -> None:
+    """Have the system, which the page follows, want a theme."""
+    page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+
+
+def wrong(page: Page) -> list[str]:
+    """What is wrong with a page as it is."""
+    page.evaluate(_DRAWN)
+    found: list[str] = page.evaluate(_WRONG)
     return found
 
 
-@pytest.mark.parametrize("name", [*PAGES, *MORE])
-def test_every_page_fits_every_width(opened: Open, keep: Keep, name: str) -> None:
-    seen = opened({**PAGES, **MORE}[name])
-    settled(seen)
-    wrong = fits(seen.page, keep, name)
-    assert not wrong, "\n".join(wrong)
-
-
-def test_questions_and_the_login_fit_every_width(
-    browser: Browser, opened: Open, master: LocalMaster, keep: Keep
-) -> None:
-    seen = opened("/experiments/1/overview")
-    settled(seen)
-    seen.page.keyboard.press("?")
-    expect(seen.page.get_by_role("dialog")).to_be_visible()
-    wrong = fits(seen.page, keep, "keys")
-    context = browser.new_context(base_url=master.url)
-    context.set_default_timeout(PATIENCE_MS)
-    page = watch(context.new_page(), "/login").page
-    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
-    wrong += fits(page, keep, "login")
-    context.close()
-    assert not wrong, "\n".join(wrong)
+def misfits(page: Page, keep: Keep, name: str) -> list[str]:
+    """What is wrong with a page at any width."""
+    told = []
+    for width, height in WIDTHS.items():
+        page.set_viewport_size({"width": width, "height": height})
+        use(page, THEME_AT[width])
+        told += [f"{name} at {width} px: {text}" for text in wrong(page)]
+        keep(page, f"{name}-{THEME_AT[width]}-{width}")
+    return told
