@@ -12,8 +12,9 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from determined.testing.cluster import LocalMaster
+from tests.webui.access import tab_to
 from tests.webui.conftest import PATIENCE_MS
-from tests.webui.test_questions import logged_in, paused, tab_to
+from tests.webui.test_questions import logged_in, paused
 
 
 @pytest.fixture

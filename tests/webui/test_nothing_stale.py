@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, WebSocketR
 
 from determined.testing.cluster import LocalMaster
 from tests.webui.conftest import MODEL, PATIENCE_MS, log_in
-from tests.webui.watch import watch
+from tests.webui.watch import MARK, watch
 
 CONFIG = """
 name: NAME
@@ -36,9 +36,11 @@ max_restarts: 0
 PATHS = {
     "list": "/experiments",
     "overview": "/experiments/1/overview",
+    "hparams": "/experiments/1/hparams",
     "trials": "/experiments/1/trials",
     "searcher": "/experiments/1/searcher",
     "config": "/experiments/1/config",
+    "code": "/experiments/1/code",
     "logs": "/experiments/1/logs",
     "checkpoints": "/experiments/1/checkpoints",
     "compared trials": "/experiments/1/compare?t=1,2",
@@ -50,7 +52,6 @@ PATHS = {
     "cluster": "/cluster",
     "queue": "/queue",
 }
-MARK = "Whether news arrive"
 _SHOWN = """() => {
   const charts = {};
   for (const [name, c] of Object.entries(window.describeCharts())) {
