@@ -3,6 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useMemo, useRef } from "preact/hooks";
 import { ApiError, asMessage, experiments } from "../data/api.ts";
+import type { Loadable } from "../data/loading.ts";
 import { answers, markOf } from "../data/sentences.ts";
 import type { Decision, Experiment, Rungs } from "../data/types.ts";
 import { clock, count, duration, int, value } from "../format.ts";
@@ -37,6 +38,10 @@ export function SearcherTab({ data, info }: TabProps) {
   else if (past.rungs) last.current = { event, rungs: past.rungs };
   const shown = last.current;
   const lengths = useMemo(() => rungLengths(present.rungs), [present.rungs]);
+  // The same holds for decisions, each of which names its event, as long as they are of the same trial.
+  const told = useRef<{ trial: string | null; list: Loadable<Decision[]> }>({ trial, list: log.list });
+  if (log.list.state !== "loading" || told.current.trial !== trial) told.current = { trial, list: log.list };
+  const { list } = told.current;
   const decided =
     log.list.state === "ready" ? log.list.value.find((d) => event !== null && d.event <= event) : undefined;
   // What cannot be read might be there, and the card says why it is not.
@@ -78,7 +83,7 @@ export function SearcherTab({ data, info }: TabProps) {
             )
           }
         >
-          <Load of={log.list} again={log.again} skeleton={<Skeleton rows={10} height={28} />}>
+          <Load of={list} again={log.again} skeleton={<Skeleton rows={10} height={28} />}>
             {(list) => <DecisionList list={list} info={info} chosen={decided?.event ?? null} earlier={log.earlier} />}
           </Load>
         </Card>
