@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from determined.domain.ids import ExperimentId, TrialId, UserId
 from determined.domain.records import EventRow, Experiment, JournalRow, LogRecord, Metrics, Run, Token, Trial, User
@@ -284,9 +284,10 @@ class MemoryStore:
         """The largest id that a line of a log was ever given; 0 for none."""
         return self._tables.high.get("logs", 0)
 
-    async def last_lines(self, experiment_id: ExperimentId) -> Mapping[int, int]:
-        """For each trial of an experiment with lines, the id of the one that was stored last."""
-        return {t: max(lines) for t in await self.trial_ids(experiment_id) if (lines := self._tables.logs_of.get(t))}
+    async def last_lines(self, experiment_id: ExperimentId, trials: Collection[int] | None = None) -> Mapping[int, int]:
+        """For each trial of an experiment, or each of those named, the id of its last line; 0 for none."""
+        there = await self.trial_ids(experiment_id)
+        return {t: max(self._tables.logs_of.get(t, ()), default=0) for t in there if trials is None or t in trials}
 
     async def log_fields(self, trial_id: TrialId) -> Mapping[str, Sequence[str]]:
         """The values that occur, for each list of ``LogFilter``."""

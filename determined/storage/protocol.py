@@ -10,7 +10,7 @@ experiment, trial or run that it belongs to.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from determined.domain.ids import ExperimentId, TrialId, UserId
@@ -233,8 +233,8 @@ class Store(Protocol):
     async def last_line(self) -> int:
         """The largest id that a line of a log was ever given; 0 for none."""
 
-    async def last_lines(self, experiment_id: ExperimentId) -> Mapping[int, int]:
-        """For each trial of an experiment with lines, the id of the one that was stored last."""
+    async def last_lines(self, experiment_id: ExperimentId, trials: Collection[int] | None = None) -> Mapping[int, int]:
+        """For each trial of an experiment, or each of those named, the id of its last line; 0 for none."""
 
     async def log_fields(self, trial_id: TrialId) -> Mapping[str, Sequence[str]]:
         """The values that occur, as text, for each list of ``LogFilter`` (by its name)."""

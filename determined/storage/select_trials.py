@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, func, select
@@ -128,11 +128,13 @@ def last_line(conn: Connection) -> int:
     return conn.execute(select(counters.c.used).where(counters.c.name == "logs")).scalar() or 0
 
 
-def last_lines(conn: Connection, experiment_id: int) -> Mapping[int, int]:
-    """For each trial of an experiment with lines, the id of the one that was stored last."""
+def last_lines(conn: Connection, experiment_id: int, trials: Collection[int] | None) -> Mapping[int, int]:
+    """For each trial of an experiment, or each of those named, the id of its last line; 0 for none."""
     last = select(func.max(_L.id)).where(_L.trial_id == _T.id).scalar_subquery()
-    rows = conn.execute(select(_T.id, last).where(_T.experiment_id == experiment_id))
-    return {trial_id: line_id for trial_id, line_id in rows if line_id is not None}
+    query = select(_T.id, last).where(_T.experiment_id == experiment_id)
+    if trials is not None:
+        query = query.where(_T.id.in_(trials))
+    return {trial_id: line_id or 0 for trial_id, line_id in conn.execute(query)}
 
 
 def _log_conditions(where: LogFilter) -> list[ColumnElement[bool]]:

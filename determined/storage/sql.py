@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
@@ -335,9 +335,9 @@ class SqlStore:
         """The largest id that a line of a log was ever given; 0 for none."""
         return await self._read(select_trials.last_line)
 
-    async def last_lines(self, experiment_id: ExperimentId) -> Mapping[int, int]:
-        """For each trial of an experiment with lines, the id of the one that was stored last."""
-        return await self._read(select_trials.last_lines, experiment_id)
+    async def last_lines(self, experiment_id: ExperimentId, trials: Collection[int] | None = None) -> Mapping[int, int]:
+        """For each trial of an experiment, or each of those named, the id of its last line; 0 for none."""
+        return await self._read(select_trials.last_lines, experiment_id, trials)
 
     async def log_fields(self, trial_id: TrialId) -> Mapping[str, Sequence[str]]:
         """The values that occur, for each list of ``LogFilter``."""

@@ -235,7 +235,8 @@ class QueriesContract:
     async def test_lines_of_several_logs_are_numbered_together(self, store: Store) -> None:
         other: list[Mutation] = [p.InsertExperiment(make_experiment(2)), p.InsertTrial(make_trial(9, 2))]
         await store.write([*_trials(), *other])
-        assert (await store.last_line(), await store.last_lines(E1)) == (0, {})
+        quiet = dict.fromkeys(range(1, len(TRIALS) + 1), 0)
+        assert (await store.last_line(), await store.last_lines(E1)) == (0, quiet)
         for n in (1, 2):
             await store.write([p.AppendLogs(tuple(make_line(f"line {n}", trial=t) for t in (1, 2, 9)))])
         everything = await store.new_lines([9, 1, 2, 9, 77], 0, 100)
@@ -245,7 +246,8 @@ class QueriesContract:
         assert await store.new_lines([1, 9], ids[2], 100) == [everything[3], everything[5]]
         assert await store.new_lines([1, 9], ids[2], 1) == [everything[3]]
         assert await store.new_lines([], 0, 100) == []
-        assert await store.last_lines(E1) == {1: ids[3], 2: ids[4]}
+        assert await store.last_lines(E1) == {**quiet, 1: ids[3], 2: ids[4]}
+        assert await store.last_lines(E1, [2, 9, 77]) == {2: ids[4]}
         assert await store.last_line() == ids[5]
         await store.write([p.DeleteExperiment(ExperimentId(2))])
         assert await store.last_line() == ids[5]

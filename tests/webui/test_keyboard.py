@@ -117,6 +117,10 @@ def test_the_trials_are_sorted_filtered_chosen_saved_and_compared(keys: Keys) ->
     # The arrow keys take what has the focus to the next row; the last row is as near as the first.
     keys.use(rows.first.get_by_role("checkbox"), "Space", "ArrowDown", "Space")
     expect(page.locator(".tfoot")).to_contain_text("2 selected")
+    # At the edge there is no next row, and what is drawn then must not take the focus from who types.
+    keys.press("Home", "ArrowUp", "/", "ControlOrMeta+a")
+    page.keyboard.type("optimizer=adamw lr>0")
+    expect(page.locator("input:focus")).to_have_value("optimizer=adamw lr>0")
     keys.use(page.get_by_role("grid"), "End", "x", "Home")
     expect(page.locator(".tfoot")).to_contain_text("3 selected")
     keys.use(page.locator(".tfoot").get_by_role("link", name="Compare"))

@@ -293,3 +293,19 @@ def test_where_there_is_nothing_a_page_says_what_there_will_be(context: BrowserC
     says(page, "/cluster", ["No machine"])
     for number in (bare, created):
         busy.session().post(f"/api/v1/experiments/{number}/kill")
+
+
+def test_rungs_at_an_event_do_not_depend_on_those_that_there_are_now(
+    browser: Browser, master: LocalMaster, session: Path
+) -> None:
+    context = browser.new_context(base_url=master.url, storage_state=session)
+    page = context.new_page()
+    page.route(
+        re.compile(r"/rungs\?"),
+        lambda route: route.continue_() if "event=" in route.request.url else route.fulfill(status=500, json={}),
+    )
+    page.goto(STATES["searcher-event"])
+    rungs = page.locator(".card").filter(has=page.get_by_role("heading", name="Rungs"))
+    expect(rungs).to_contain_text("as they were at event 300", timeout=PATIENCE_MS)
+    expect(rungs.locator(".strip").first).to_be_visible()
+    context.close()

@@ -231,15 +231,22 @@ class Driver:
     async def other_nodes(self, known: list[str]) -> list[str]:
         """Wait until other machines are alive than those named, in order; which ones."""
         if self._following is None:
-            address = await self._do(lambda: ray.get_runtime_context().gcs_address)
-            self._following = asyncio.create_task(follow_nodes(address, self._nodes_changed.set))
+            self._following = asyncio.create_task(self._follow_nodes())
         while True:
-            # Before looking: whatever changes from now on is told.
-            self._nodes_changed.clear()
+            # Taken before looking: whatever changes from now on is told to it.
+            changed = self._nodes_changed
             alive = sorted(node.id for node in await self.nodes())
             if alive != known:
                 return alive
-            await self._nodes_changed.wait()
+            await changed.wait()
+
+    async def _follow_nodes(self) -> None:
+        await follow_nodes(await self._do(lambda: ray.get_runtime_context().gcs_address), self._tell_of_nodes)
+
+    def _tell_of_nodes(self) -> None:
+        # A new one, so that each who waits hears of it, however many there are.
+        changed, self._nodes_changed = self._nodes_changed, asyncio.Event()
+        changed.set()
 
     async def _actor(self, name: str) -> Any:
         """A keeper that knows this session."""

@@ -28,9 +28,12 @@ async def follow_nodes(address: str, tell: Callable[[], None]) -> None:
         # Whatever is wrong with the head is found out by others, who need it more.
         with contextlib.suppress(Exception):
             subscriber = GcsAioNodeInfoSubscriber(address=address)
-            await subscriber.subscribe()
-            tell()
-            # It answers when there is news; with none, when it cannot be reached.
-            while await subscriber.poll(batch_size=_MOST):
+            try:
+                await subscriber.subscribe()
                 tell()
+                # It answers when there is news; with none, when it cannot be reached.
+                while await subscriber.poll(batch_size=_MOST):
+                    tell()
+            finally:
+                await subscriber.close()
         await asyncio.sleep(RETRY_S)

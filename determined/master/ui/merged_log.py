@@ -23,15 +23,15 @@ async def newest_lines(
     ended does not matter: lines may come late, and the clocks of machines differ.
 
     Args:
-        ends: the trials, and of each the id of its last line.
+        ends: the trials, and of each the id of its last line; 0 for none.
         limit: most lines; at least one.
     """
     found: list[tuple[int, LogRecord]] = []
     searched = 0
     for trial_id, last in sorted(ends.items(), key=lambda item: -item[1]):
         oldest = found[0][0] if len(found) >= limit else 0
-        if last < oldest:
-            # Nothing of this one, or of those behind it, is new enough.
+        if not last or last < oldest:
+            # This one, and those behind it, have no line, or none that is new enough.
             searched = len(ends)
             break
         if searched >= MOST_TRIALS:

@@ -1,5 +1,6 @@
 /** The checkpoints of an experiment, and the files that each one holds. */
 
+import { useRef } from "preact/hooks";
 import { experiments } from "../data/api.ts";
 import type { CheckpointJson } from "../data/types.ts";
 import { count, int, num, seconds, size } from "../format.ts";
@@ -42,6 +43,12 @@ export function CheckpointTable(props: {
 }) {
   const { list } = props;
   const of = (r: number) => list[r]!;
+  // Rows move when others come, and keep who they are.
+  const numbers = useRef(new Map<string, number>()).current;
+  const numberOf = (uuid: string) => {
+    if (!numbers.has(uuid)) numbers.set(uuid, numbers.size);
+    return numbers.get(uuid)!;
+  };
   const metricOf = (r: number) => of(r).training?.searcherMetric ?? null;
   const columns: TableColumn[] = [
     {
@@ -162,7 +169,7 @@ export function CheckpointTable(props: {
       sort={readSort(query.value.get("sort"), { key: "reported", descending: true })}
       onSort={(s) => setQuery({ sort: writeSort(s) })}
       version={list}
-      rowKey={(r) => r}
+      rowKey={(r) => numberOf(of(r).uuid)}
       rowHeight={34}
       onOpen={(r) => showFiles(of(r))}
     />

@@ -1,7 +1,7 @@
 /** What the search method saw, what it answered and why; and its rungs, now or as they were at any event. */
 
 import type { ComponentChildren } from "preact";
-import { useMemo, useRef } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { ApiError, asMessage, experiments } from "../data/api.ts";
 import type { Loadable } from "../data/loading.ts";
 import { answers, markOf } from "../data/sentences.ts";
@@ -22,6 +22,13 @@ interface Shown {
   readonly rungs: Rungs;
 }
 
+/** Decisions, and what they were asked for. */
+interface Told {
+  readonly trial: string | null;
+  readonly event: number | null;
+  readonly list: Loadable<Decision[]>;
+}
+
 export function SearcherTab({ data, info }: TabProps) {
   const chosen = query.value.get("event");
   const event = chosen === null ? null : Number(chosen);
@@ -30,7 +37,9 @@ export function SearcherTab({ data, info }: TabProps) {
   // Whether there are rungs at all is told by those that there are now: at the first events there was only one.
   const present = useRungs(data, null, MOST_RESULTS.ladder);
   const past = useRungs(data, event, MOST_RESULTS.ladder, event !== null);
-  const { failure, again } = event === null ? present : past;
+  const wanted = event === null ? present : past;
+  const failed = wanted.failure || wanted.rungs ? wanted : present;
+  const { failure, again } = failed;
   // While those at another event are fetched, the ones before stay, under their own heading.
   const last = useRef<Shown | null>(null);
   if (failure) last.current = null;
@@ -39,13 +48,13 @@ export function SearcherTab({ data, info }: TabProps) {
   const shown = last.current;
   const lengths = useMemo(() => rungLengths(present.rungs), [present.rungs]);
   // The same holds for decisions, each of which names its event, as long as they are of the same trial.
-  const told = useRef<{ trial: string | null; list: Loadable<Decision[]> }>({ trial, list: log.list });
-  if (log.list.state !== "loading" || told.current.trial !== trial) told.current = { trial, list: log.list };
+  const told = useRef<Told>({ trial, event, list: log.list });
+  if (log.list.state !== "loading" || told.current.trial !== trial) told.current = { trial, event, list: log.list };
   const { list } = told.current;
   const decided =
     log.list.state === "ready" ? log.list.value.find((d) => event !== null && d.event <= event) : undefined;
   // What cannot be read might be there, and the card says why it is not.
-  const hasRungs = lengths.length > 1 || failure !== null;
+  const hasRungs = lengths.length > 1 || rungLengths(past.rungs).length > 1 || failure !== null;
   return (
     <div class="body">
       {log.last > 1 && <Scrubber last={log.last} event={event} decision={decided} info={info} />}
@@ -74,7 +83,11 @@ export function SearcherTab({ data, info }: TabProps) {
         )}
         <Card
           title="Decisions"
-          note="every event that the search method saw, and what it answered"
+          note={
+            told.current.event === null
+              ? "every event that the search method saw, and what it answered"
+              : `what the search method answered, up to event ${int(told.current.event)}`
+          }
           tools={
             trial !== null && (
               <button type="button" class="chip" aria-pressed="true" onClick={() => setQuery({ trial: null })}>
@@ -161,6 +174,19 @@ function DecisionList(props: {
   const { list, info, chosen, earlier } = props;
   const box = useRef<HTMLOListElement>(null);
   const onKey = useRoving(box, ":scope > li");
+  // Where the button was that has brought the last of them, and is gone, somebody goes on.
+  const pressed = useRef(false);
+  useLayoutEffect(() => {
+    if (earlier || !pressed.current) return;
+    pressed.current = false;
+    if (document.activeElement === document.body)
+      box.current?.querySelector<HTMLElement>("li:last-child button")?.focus();
+  }, [earlier === null]);
+  const readEarlier = () => {
+    if (!earlier || earlier.state === "reading") return;
+    pressed.current = true;
+    void earlier.read();
+  };
   if (!list.length) {
     return (
       <Empty title="No decision yet">
@@ -194,12 +220,7 @@ function DecisionList(props: {
               {asMessage(earlier.state)}
             </p>
           )}
-          <button
-            type="button"
-            class="btn small"
-            disabled={earlier.state === "reading"}
-            onClick={() => void earlier.read()}
-          >
+          <button type="button" class="btn small" aria-disabled={earlier.state === "reading"} onClick={readEarlier}>
             {earlier.state instanceof ApiError ? "Try again" : "Earlier decisions"}
           </button>
         </li>

@@ -90,13 +90,17 @@ export function useDecisions(data: ExperimentData, event: number | null, trial: 
     if (!log || !oldest) return;
     log.earlier = "reading";
     draw((n) => n + 1);
+    const mine = asked.current;
+    // What is known may have been read anew meanwhile: then it goes there.
+    const now = () => (asked.current === mine ? (known.current ?? log) : log);
     try {
       const found = (await read(oldest.event)).decisions;
-      log.isWhole = found.length < PIECE;
-      log.list = mergeDecisions(found, log.list, Number.POSITIVE_INFINITY);
-      log.earlier = null;
+      const to = now();
+      to.isWhole = found.length < PIECE;
+      to.list = mergeDecisions(found, to.list, Number.POSITIVE_INFINITY);
+      to.earlier = null;
     } catch (e) {
-      log.earlier = asApiError(e);
+      now().earlier = asApiError(e);
     }
     draw((n) => n + 1);
   };
@@ -132,5 +136,6 @@ async function newest(read: (before?: number) => Promise<Decisions>, event: numb
     ...found,
     list: mergeDecisions(found.list, known.list, Number.POSITIVE_INFINITY),
     isWhole: found.isWhole || known.isWhole,
+    earlier: known.earlier,
   };
 }

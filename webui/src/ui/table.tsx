@@ -80,10 +80,15 @@ export function Table(given: TableProps) {
   }, []);
   const at = cursor === null ? -1 : rows.findIndex((r) => rowKey(r) === cursor);
 
+  /** Which control of its row had the focus when that was left, while the focus is to go to the same one of another. */
+  const followed = useRef(-1);
   const moveTo = (place: number) => {
     if (!rows.length) return;
     const to = Math.max(0, Math.min(rows.length - 1, place));
-    setCursor(rowKey(rows[to]!));
+    const key = rowKey(rows[to]!);
+    // Nothing will be drawn, and whatever is drawn next must not take the focus.
+    if (key === cursor) followed.current = -1;
+    setCursor(key);
     const box = scroller.current!;
     const head = box.querySelector<HTMLElement>(".thead")?.offsetHeight ?? 36;
     const y = to * rowHeight;
@@ -107,7 +112,6 @@ export function Table(given: TableProps) {
     if (props.onSelect) walk.x = () => props.onSelect!(cursor!);
   }
   useKeys({ j: walk.j!, k: walk.k!, ...(at >= 0 ? { Enter: walk.Enter!, ...(walk.x ? { x: walk.x } : {}) } : {}) });
-  const followed = useRef(-1);
   const onKey = (event: KeyboardEvent) => {
     const act = walk[event.key];
     const control = (event.target as Element).closest(CONTROLS);
@@ -124,7 +128,9 @@ export function Table(given: TableProps) {
     if (followed.current < 0) return;
     const controls = scroller.current!.querySelector(".tr.current")?.querySelectorAll<HTMLElement>(CONTROLS);
     if (!controls) return;
-    controls[Math.min(followed.current, controls.length - 1)]?.focus({ preventScroll: true });
+    const focused = document.activeElement;
+    if (focused === document.body || scroller.current!.contains(focused))
+      controls[Math.min(followed.current, controls.length - 1)]?.focus({ preventScroll: true });
     followed.current = -1;
   });
 

@@ -34,21 +34,19 @@ async def logs(call: Call) -> Handled:
     ids = [integer("trials", name, 1) for name in named[: merged_log.MOST_TRIALS + 1]]
     if len(ids) > merged_log.MOST_TRIALS:
         raise InvalidInput(f"trials: name at most {merged_log.MOST_TRIALS}, got {len(named)}")
-    there = await call.store.trial_ids(experiment.id)
-    missing = sorted(set(ids).difference(there))
-    if missing:
-        raise NotFound(f"experiment {experiment.id} has no trial {missing[0]}")
     where = LogFilter(levels=_at_least(query.text("level")), text=query.text("find"))
     # It comes first: whatever is stored from now on may be in the answer, and what was before surely is.
     last = await call.store.last_line()
-    ends = await call.store.last_lines(experiment.id)
-    chosen = {trial_id: ends.get(trial_id, 0) for trial_id in ids or there}
-    found, searched = await merged_log.newest_lines(call.store, chosen, where, limit)
+    ends = await call.store.last_lines(experiment.id, ids or None)
+    missing = sorted(set(ids).difference(ends))
+    if missing:
+        raise NotFound(f"experiment {experiment.id} has no trial {missing[0]}")
+    found, searched = await merged_log.newest_lines(call.store, ends, where, limit)
     lines = [
         wire.UiLogLine(trial=r.trial_id, id=r.id, time=r.at, level=level_name(r.level), text=r.text[:MAX_LINE])
         for r in found
     ]
-    return wire.UiLogs(lines=lines, searched=searched, trials=len(chosen), last=last)
+    return wire.UiLogs(lines=lines, searched=searched, trials=len(ends), last=last)
 
 
 def _at_least(name: str) -> tuple[str, ...]:
