@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import httpx
@@ -21,6 +21,9 @@ class FakeCluster(FakeLauncher):
 
     async def machines(self) -> Sequence[Machine]:
         return ()
+
+    def when_machines_change(self, tell: Callable[[], None]) -> None:
+        return
 
     def is_crowded(self) -> bool:
         return False
