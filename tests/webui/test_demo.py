@@ -35,13 +35,15 @@ class Said:
         self._output = output
         self._news = threading.Condition()
         self._is_over = False
-        threading.Thread(target=self._read, daemon=True).start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
 
     def _read(self) -> None:
-        for line in self._output:
-            with self._news:
-                self.lines.append((time.perf_counter(), line))
-                self._news.notify_all()
+        with self._output:
+            for line in self._output:
+                with self._news:
+                    self.lines.append((time.perf_counter(), line))
+                    self._news.notify_all()
         with self._news:
             self._is_over = True
             self._news.notify_all()
@@ -90,9 +92,9 @@ def test_the_address_that_the_demo_prints_shows_live_curves_of_its_search(
     )
     context = browser.new_context()
     context.set_default_timeout(PATIENCE_MS)
+    assert demo.stdout is not None
+    said = Said(demo.stdout)
     try:
-        assert demo.stdout is not None
-        said = Said(demo.stdout)
         _, link = said.wait_for(LINK)
         _, number = said.wait_for(STARTED)
         # As soon as there is a search: the first trial has nothing to show yet, and then it appears by itself.
@@ -125,3 +127,4 @@ def test_the_address_that_the_demo_prints_shows_live_curves_of_its_search(
     finally:
         context.close()
         end(demo, tmp_path)
+        said.reader.join(ENDS_WITHIN_S)
