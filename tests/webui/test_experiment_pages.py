@@ -151,3 +151,25 @@ def test_a_trial_has_metrics_hyperparameters_history_and_checkpoints(opened: Ope
     page.get_by_role("link", name="Checkpoints").click()
     expect(page.get_by_role("grid", name="Checkpoints").get_by_role("row").nth(1)).to_be_visible()
     assert not seen.problems
+
+
+def test_what_is_typed_at_once_into_a_fork_stays(opened: Open) -> None:
+    seen = opened("/experiments/1/overview")
+    # As soon as the text box is there, before anything is painted.
+    seen.page.add_init_script(
+        """new MutationObserver((_, observer) => {
+          const editor = document.querySelector('textarea.editor');
+          if (!editor) return;
+          observer.disconnect();
+          editor.value = 'name: typed at once';
+          editor.dispatchEvent(new InputEvent('input', { bubbles: true }));
+        }).observe(document, { childList: true, subtree: true });"""
+    )
+    seen.page.goto("/experiments/1/config?fork=yes")
+    editor = seen.page.get_by_label("Configuration of the fork")
+    expect(editor).to_be_visible()
+    # What was to be done after the painting was done by then.
+    frames = "(done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done)))"
+    seen.page.evaluate(f"() => new Promise({frames})")
+    expect(editor).to_have_value("name: typed at once")
+    assert not seen.problems

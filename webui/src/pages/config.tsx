@@ -1,6 +1,6 @@
 /** The configuration as YAML, its difference from another experiment's, and forking with a changed one. */
 
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { notify } from "../app.ts";
 import { asMessage, experiments } from "../data/api.ts";
 import { diffLines } from "../data/diff.ts";
@@ -29,7 +29,13 @@ export function ConfigTab({ info }: TabProps) {
   const other = query.value.get("other");
   return (
     <div class="body">
-      {fork ? <Fork info={info} /> : other ? <Difference info={info} other={Number(other)} /> : <Plain info={info} />}
+      {fork ? (
+        <Fork key={info.id} info={info} />
+      ) : other ? (
+        <Difference info={info} other={Number(other)} />
+      ) : (
+        <Plain info={info} />
+      )}
     </div>
   );
 }
@@ -140,17 +146,16 @@ function Fork({ info }: { info: Experiment }) {
     const given = (await experiments.submitted(info.id)).config;
     return given.trim() || (await asYaml(info.config));
   }, [info.id]);
-  const [text, setText] = useState<string | null>(null);
+  // What was loaded stays what it is: copied into the state it would overwrite what somebody types at once.
+  const [edited, setEdited] = useState<string | null>(null);
+  const text = edited ?? (loaded.state === "ready" ? loaded.value : "");
   const [problem, setProblem] = useState("");
   const [busy, setBusy] = useState(false);
-  useEffect(() => {
-    if (loaded.state === "ready" && text === null) setText(loaded.value);
-  }, [loaded]);
   const start = async () => {
     setBusy(true);
     setProblem("");
     try {
-      const made = await experiments.fork(info.id, text ?? "");
+      const made = await experiments.fork(info.id, text);
       notify("done", `Experiment ${made!.experiment.id} was started.`);
       for (const warning of made!.configWarnings ?? []) notify("failed", warning);
       go(`/experiments/${made!.experiment.id}/overview`);
@@ -169,11 +174,11 @@ function Fork({ info }: { info: Experiment }) {
               class="code editor"
               aria-label="Configuration of the fork"
               spellcheck={false}
-              rows={Math.min(36, Math.max(14, (text ?? "").split("\n").length + 1))}
-              value={text ?? ""}
-              onInput={(e) => setText(e.currentTarget.value)}
+              rows={Math.min(36, Math.max(14, text.split("\n").length + 1))}
+              value={text}
+              onInput={(e) => setEdited(e.currentTarget.value)}
             />
-            {text?.includes(HIDDEN) && (
+            {text.includes(HIDDEN) && (
               <p class="note">
                 Secrets are hidden. What stays {HIDDEN} is taken over from experiment {info.id}.
               </p>
