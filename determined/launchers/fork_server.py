@@ -1,9 +1,13 @@
 """A warm process that forks shims, so that a run does not wait for one more interpreter to start.
 
-A child of the master, with one socket to it. It ends when the master closes the socket or dies; the shims do not
-notice. Requests are a run's folder and a newline, with the run's taken lock attached; the answer is ``+`` when a shim
-has put the run on record, ``-`` when it has not (another shim was first, or it failed: the folder tells). Standard
-library only.
+A child of the master, with one socket to it. It ends when the master closes the socket or dies; shims that have a run
+do not notice. Requests end with a NUL:
+
+- a run's folder, with the run's taken lock attached: start it. The answer is ``+`` when a shim has put the run on
+  record, ``-`` when it has not (another shim was first, or it failed: the folder tells).
+- ``-`` and a run's folder: the run is over, and nobody will send a signal to its shim any more. There is no answer.
+
+A template's shims are as large as the template, so they serve one run after the other. Standard library only.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from determined.launchers import shim
+from determined.launchers import huge_pages, shim
 
 BOOT = (
     "import sys; sys.path.append(sys.argv[1]); "
@@ -27,7 +31,10 @@ BOOT_TEMPLATE = "import sys; from determined.launchers.fork_server import main; 
 """Program text for ``python -c``: runs are forked from this one, and find what they would find in their own."""
 LEASHED = "from determined.launchers import tree; tree.die_with_parent(); "
 """Before that text where a template must not outlive its starter: it may be at its imports for as long as it likes."""
-_HELD_BACK = (signal.SIGTERM, signal.SIGCHLD, signal.SIGINT, signal.SIGHUP)
+RELEASE = b"-"
+"""Before the folder of a run that is over."""
+MOST_WAITING = 4
+"""Shims without a run that are kept."""
 
 
 def main(socket_fd: int, modules: Sequence[str] | None = None) -> None:
@@ -49,35 +56,51 @@ def main(socket_fd: int, modules: Sequence[str] | None = None) -> None:
     os.chdir("/")
     gc.collect()
     gc.freeze()
-    waiting: socket.socket | None = None
+    if modules is not None:
+        huge_pages.gather()
     with socket.socket(fileno=socket_fd) as master:
-        while request := _receive(master):
-            started = _start(master, *request, waiting)
+        shims = _Shims(master) if modules is not None else None
+        for folder, lock_fd in _requests(master):
+            if lock_fd is None:
+                if shims is not None:
+                    shims.release(folder)
+                continue
+            started = _start(master, folder, lock_fd) if shims is None else shims.start(folder, lock_fd)
             master.sendall(b"+" if started else b"-")
-            if modules is not None:
-                waiting = _fork_ahead(master)
+            if shims is not None:
+                shims.fork_ahead()
 
 
-def _receive(master: socket.socket) -> tuple[Path, int] | None:
+def _requests(master: socket.socket) -> Iterator[tuple[Path, int | None]]:
+    """Folders of runs, with the locks of those that are to be started, until the master is gone."""
     text = b""
     locks: list[int] = []
-    while not text.endswith(b"\n"):
-        data, fds, _, _ = socket.recv_fds(master, 8192, 1)
-        locks += fds
+    while True:
+        data, fds, _, _ = socket.recv_fds(master, 1 << 16, 8)
         if not data:
-            return None
-        text += data
-    return Path(os.fsdecode(text[:-1])), locks[0]
+            return
+        locks += fds
+        *whole, text = (text + data).split(b"\0")
+        for request in whole:
+            if request.startswith(RELEASE):
+                yield Path(os.fsdecode(request[len(RELEASE) :])), None
+            else:
+                yield Path(os.fsdecode(request)), locks.pop(0)
 
 
-def _start(master: socket.socket, folder: Path, lock_fd: int, waiting: socket.socket | None) -> bool:
+def _start(master: socket.socket, folder: Path, lock_fd: int) -> bool:
+    """Start a run in a shim of its own."""
     ready, ready_end = os.pipe()
-    if waiting is None or not _ask(waiting, folder, lock_fd, ready_end):
-        with _forking() as is_child:
-            if is_child:
-                master.close()
-                os.close(ready)
-                shim.main(folder, lock_fd, ready_end)
+    with _forking() as is_child:
+        if is_child:
+            master.close()
+            os.close(ready)
+            shim.main(folder, lock_fd, ready_end)
+    return _is_started(lock_fd, ready, ready_end)
+
+
+def _is_started(lock_fd: int, ready: int, ready_end: int) -> bool:
+    """Wait until a shim has said so, or has ended."""
     os.close(lock_fd)
     os.close(ready_end)
     started = os.read(ready, 1) == b"1"
@@ -85,31 +108,67 @@ def _start(master: socket.socket, folder: Path, lock_fd: int, waiting: socket.so
     return started
 
 
-def _fork_ahead(master: socket.socket) -> socket.socket:
-    """A shim that waits for the next run: to fork a large process, and that one once more, takes a run's time else."""
-    ours, theirs = socket.socketpair()
-    with _forking() as is_child:
-        if is_child:
-            master.close()
-            ours.close()
-            shim.stand_by(theirs)
-    theirs.close()
-    return ours
+class _Shims:
+    """The shims of a template: those that wait, with a child that is forked already, and those that have a run.
 
+    To fork a large process, and that one once more, takes longer than everything else that happens before a run's first
+    line, and its end takes nearly as long.
+    """
 
-def _ask(waiting: socket.socket, folder: Path, lock_fd: int, ready_end: int) -> bool:
-    """Give a run to a waiting shim; False when somebody has killed it."""
-    with waiting:
-        try:
-            socket.send_fds(waiting, [os.fsencode(folder)], [lock_fd, ready_end])
-        except OSError:
-            return False
-    return True
+    def __init__(self, master: socket.socket) -> None:
+        self._master = master
+        self._waiting: list[socket.socket] = []
+        self._busy: dict[Path, socket.socket] = {}
+
+    def start(self, folder: Path, lock_fd: int) -> bool:
+        """Start a run in one of them."""
+        ready, ready_end = os.pipe()
+        while True:
+            if not self._waiting:
+                self._waiting.append(self._fork(lock_fd, ready, ready_end))
+            shim_socket = self._waiting.pop()
+            try:
+                socket.send_fds(shim_socket, [os.fsencode(folder)], [lock_fd, ready_end])
+                break
+            except OSError:
+                # Somebody has killed it.
+                shim_socket.close()
+        self._busy[folder] = shim_socket
+        return _is_started(lock_fd, ready, ready_end)
+
+    def fork_ahead(self) -> None:
+        """Have at least one that waits."""
+        if not self._waiting:
+            self._waiting.append(self._fork())
+
+    def release(self, folder: Path) -> None:
+        """The shim of this run may get another."""
+        shim_socket = self._busy.pop(folder, None)
+        if shim_socket is None:
+            return
+        if len(self._waiting) < MOST_WAITING:
+            self._waiting.append(shim_socket)
+        else:
+            shim_socket.close()
+
+    def _fork(self, *descriptors: int) -> socket.socket:
+        """Fork one that keeps none of these descriptors."""
+        ours, theirs = socket.socketpair()
+        with _forking() as is_child:
+            if is_child:
+                # Each is to notice when this process is gone, whoever else is there.
+                for other in (self._master, ours, *self._waiting, *self._busy.values()):
+                    other.close()
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                shim.stand_by(theirs)
+        theirs.close()
+        return ours
 
 
 @contextlib.contextmanager
 def _forking() -> Iterator[bool]:
     """Fork with signals held back, in the child for good; says whether this is the child, which must not return."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+    signal.pthread_sigmask(signal.SIG_BLOCK, shim.HELD_BACK)
     yield os.fork() == 0
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, shim.HELD_BACK)

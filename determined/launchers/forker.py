@@ -71,10 +71,17 @@ class Forker:
                 f"within {self._patience_s:.0f} s, twice. {self._last_words()}"
             )
 
+    def release(self, folder: Path) -> None:
+        """A run is over, and nothing more is wanted of its shim, which may have another run."""
+        if self._socket is not None:
+            # A server that is gone, or does not listen any more, has no shims to give.
+            with contextlib.suppress(OSError):
+                self._socket.send(fork_server.RELEASE + os.fsencode(folder) + b"\0")
+
     async def _ask(self, folder: Path, lock_fd: int) -> bool:
         """False when the server is of no use any more."""
         assert self._socket is not None
-        request = os.fsencode(folder) + b"\n"
+        request = os.fsencode(folder) + b"\0"
         try:
             if socket.send_fds(self._socket, [request], [lock_fd]) != len(request):
                 return False

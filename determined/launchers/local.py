@@ -166,7 +166,13 @@ class LocalLauncher:
 
     def _add(self, allocation_id: str, folder: Path) -> Run:
         assert self._listener is not None, "the launcher is not open"
-        run = Run(allocation_id, folder, self._listener, lambda: {self._forker.pid or 0, *self._warm_forkers.pids})
+        run = Run(
+            allocation_id,
+            folder,
+            self._listener,
+            spare=lambda: {self._forker.pid or 0, *self._warm_forkers.pids},
+            release=self._warm_forkers.release,
+        )
         self._runs[allocation_id] = run
         return run
 

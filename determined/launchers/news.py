@@ -25,9 +25,10 @@ class News:
         self._noted = False
         self._not_before = 0.0
 
-    def announce(self) -> None:
-        """Wake the master, and let the next `note` do so too."""
+    def announce(self) -> bool:
+        """Wake the master, and let the next `note` do so too; False when it is too busy to be woken."""
         self._noted = not self._poke()
+        return not self._noted
 
     def note(self) -> None:
         """There is something new on disk."""

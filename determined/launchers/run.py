@@ -34,8 +34,19 @@ class Run:
     """
 
     def __init__(
-        self, allocation_id: str, folder: Path, listener: LauncherListener, spare: Callable[[], set[int]]
+        self,
+        allocation_id: str,
+        folder: Path,
+        listener: LauncherListener,
+        spare: Callable[[], set[int]],
+        release: Callable[[Path], None],
     ) -> None:
+        """Follow a run that has been, or is about to be, started.
+
+        Args:
+            spare: processes that are never killed.
+            release: called with the folder once nothing more is wanted of the run's shim.
+        """
         self.allocation_id = allocation_id
         self.folder = folder
         self.kill_wanted = False
@@ -45,6 +56,7 @@ class Run:
         self.reader = SpoolReader(folder / paths.LOG)
         self._listener = listener
         self._spare = spare
+        self._release = release
         self._wake = asyncio.Event()
         self._watch: ShimWatch | None = None
         self._waits_for_lock = False
@@ -60,9 +72,11 @@ class Run:
     def kill(self) -> None:
         """Tell the shim to kill the run; if it does not, kill the shim."""
         self.kill_wanted = True
+        if self._gone:
+            return
         if self._watch is not None:
             self._watch.send(signal.SIGTERM)
-        if self._escalation is None and not self._gone:
+        if self._escalation is None:
             self._escalation = asyncio.get_running_loop().call_later(KILL_PATIENCE_S, self._escalate)
 
     def close(self) -> None:
@@ -88,6 +102,7 @@ class Run:
         end = await asyncio.to_thread(self._conclude)
         if end is None:
             return
+        self._release(self.folder)
         await self._tell_running()
         await self._tell_logs(final=True)
         await asyncio.to_thread(self._tidy, prepare.clear_secrets)
@@ -116,7 +131,11 @@ class Run:
         return self.folder.joinpath(paths.EXIT).exists() and not sweep.is_held(self.folder / paths.LOCK)
 
     def _on_gone(self) -> None:
+        """From now on the shim may be another run's, or its pid another process's."""
         self._gone = True
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
         if self._escalation is not None:
             self._escalation.cancel()
         self._wake.set()

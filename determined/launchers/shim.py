@@ -27,6 +27,9 @@ RETRY_S = 1.0
 """Between attempts to write to a full disk."""
 _READ_BYTES = 1 << 16
 _NAME = "det-shim"
+_NAME_WAITING = "det-waiting"
+HELD_BACK = (signal.SIGTERM, signal.SIGCHLD, signal.SIGINT, signal.SIGHUP)
+"""Signals that are blocked whenever a shim has no run."""
 _DRAIN_READS = 1024
 """More than a pipe can hold; a stranger that was handed the pipe must not keep us."""
 
@@ -41,33 +44,42 @@ def main(folder: Path, lock_fd: int, ready_fd: int) -> NoReturn:
     """
     os.setsid()
     _run(folder, lock_fd, ready_fd, None)
+    os._exit(0)
 
 
 def stand_by(requests: socket.socket) -> NoReturn:
-    """Do the same for the run that is asked for on a socket, with a child that was forked before that.
+    """Do the same for one run after the other that is asked for on a socket, each with a child that was forked before.
 
     Args:
-        requests: gives the folder, with the two descriptors attached; is closed if there will be no run.
+        requests: gives a folder, with the two descriptors attached, after each run; is closed if there will be no more.
     """
     os.setsid()
-    tree.become_reaper("det-waiting")
-    child = Child()
-    folder, descriptors, _, _ = socket.recv_fds(requests, 1 << 16, 2)
-    if not descriptors:
-        # The child ends with us.
-        os._exit(0)
-    requests.close()
-    lock_fd, ready_fd = descriptors
-    _run(Path(os.fsdecode(folder)), lock_fd, ready_fd, child)
+    while True:
+        tree.become_reaper(_NAME_WAITING)
+        child = Child()
+        folder, descriptors, _, _ = socket.recv_fds(requests, 1 << 16, 2)
+        if not descriptors:
+            # The child ends with us.
+            os._exit(0)
+        _forget_signals()
+        lock_fd, ready_fd = descriptors
+        _run(Path(os.fsdecode(folder)), lock_fd, ready_fd, child)
 
 
-def _run(folder: Path, lock_fd: int, ready_fd: int, child: Child | None) -> NoReturn:
+def _forget_signals() -> None:
+    """Whoever told us to stop meant the run before, and nobody knows yet that we have another."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _run(folder: Path, lock_fd: int, ready_fd: int, child: Child | None) -> None:
+    """Returns if this process can have another run."""
     code = 0
     try:
         # The child gets the lock from us by another way.
         os.set_inheritable(lock_fd, False)
-        if claim(folder):
-            Shim(folder, lock_fd).run(ready_fd, child)
+        if claim(folder) and Shim(folder, lock_fd).run(ready_fd, child):
+            return
     except BaseException:
         with contextlib.suppress(OSError):
             paths.write_new(folder / paths.SHIM_ERROR, _traceback(), "shim.error")
@@ -78,15 +90,13 @@ def _run(folder: Path, lock_fd: int, ready_fd: int, child: Child | None) -> NoRe
 
 def claim(folder: Path) -> bool:
     """Make this process the run's one shim, for ever; False when another was first."""
-    mine = folder / f".claim.{os.getpid()}"
-    paths.write_new(mine, _identity(None), "shim.claim.write")
-    try:
-        with files.action("shim.claim"):
-            os.link(mine, folder / paths.SHIM)
-    except FileExistsError:
-        return False
-    finally:
-        files.remove(mine, "shim.claim.remove")
+    with files.action("shim.claim"):
+        try:
+            descriptor = os.open(folder / paths.SHIM, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return False
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(_identity(None))
     return True
 
 
@@ -118,11 +128,14 @@ class Shim:
         self._told_to_stop = False
         self._kill_at: float | None = None
 
-    def run(self, ready_fd: int, waiting: Child | None = None) -> None:
+    def run(self, ready_fd: int, waiting: Child | None = None) -> bool:
         """Start, copy, clean up, record.
 
         Args:
             waiting: what is to become the run's program; None: fork it.
+
+        Returns:
+            Whether the master has been told of the end. If not, it notices when this process ends.
         """
         tree.become_reaper(_NAME)
         self._wake_fd = self._listen_to_signals()
@@ -145,7 +158,8 @@ class Shim:
         self._record(code, failure[1] if failure else "")
         # All is done: nobody has to wait until a large process has given back its memory.
         os.close(self._lock_fd)
-        self._news.announce()
+        self._close()
+        return self._news.announce()
 
     def _listen_to_signals(self) -> int:
         """A descriptor that becomes readable when we are told to stop or a child ends."""
@@ -153,6 +167,7 @@ class Shim:
         os.set_blocking(wake, False)
         os.set_blocking(feed, False)
         signal.set_wakeup_fd(feed, warn_on_full_buffer=False)
+        self._feed_fd = feed
         for number in (signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
@@ -183,6 +198,15 @@ class Shim:
             self._streams[fd] = (mark, LineSplitter())
             self._poll.register(fd, select.POLLIN)
         return child.pid, failure
+
+    def _close(self) -> None:
+        """Leave nothing behind for another run."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+        signal.set_wakeup_fd(-1)
+        self._spool.close()
+        leash_fds = () if self._leash_fd is None else (self._leash_fd,)
+        for descriptor in (self._wake_fd, self._feed_fd, *self._streams, *leash_fds):
+            os.close(descriptor)
 
     def _make_start_durable(self) -> None:
         """After a power failure the run must not look as if it had never started. The run goes on meanwhile."""

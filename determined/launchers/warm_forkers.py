@@ -27,6 +27,7 @@ class WarmForkers:
         self._leashed = leashed
         self._forkers: dict[Template, Forker] = {}
         self._broken: set[Template] = set()
+        self._started: dict[Path, Forker] = {}
         self._timers: dict[Template, asyncio.TimerHandle] = {}
         self._ends: set[asyncio.Task[None]] = set()
 
@@ -46,10 +47,16 @@ class WarmForkers:
         forker = self._use(template)
         try:
             await forker.spawn(folder, lock_fd)
+            self._started[folder] = forker
         except Unavailable:
             self._broken.add(template)
             self._end(template)
             raise
+
+    def release(self, folder: Path) -> None:
+        """A run is over, and nothing more is wanted of its shim, which may have another run."""
+        if (forker := self._started.pop(folder, None)) is not None:
+            forker.release(folder)
 
     async def close(self) -> None:
         """End all; runs go on."""

@@ -31,7 +31,7 @@ def test_dying_at_any_step_changes_nothing(search: str, stage: Stage) -> None:
 def test_every_kind_of_step_is_passed(stage: Stage) -> None:
     names = {name for _, name, _ in stage.undisturbed("population", killed=True).shim_steps}
     assert {
-        "shim.claim.write.half",
+        "shim.claim.before",
         "shim.claim.after",
         "shim.spawn.after",
         "shim.start.rename.before",
