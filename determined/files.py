@@ -120,6 +120,16 @@ def write_file(path: Path, data: bytes, name: str, mode: int = 0o666, sync: bool
             os.close(descriptor)
 
 
+def fill_file(path: Path, data: bytes, name: str, mode: int = 0o666) -> None:
+    """Write a file in place, whatever it held; for files that nobody reads before they are whole, and nothing needs."""
+    with action(name):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+        try:
+            _write(descriptor, data, name)
+        finally:
+            os.close(descriptor)
+
+
 def replace_file(path: Path, data: bytes, name: str, mode: int = 0o666, sync: bool = True) -> None:
     """Give a file a new content at once: readers see the old bytes or the new ones, also after a power failure.
 

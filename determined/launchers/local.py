@@ -10,20 +10,22 @@ import re
 import stat
 import time
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from determined import files
 from determined.errors import FailedPrecondition, InvalidInput, Unavailable
 from determined.files import action
 from determined.launchers import leash, paths, sweep
+from determined.launchers.deleting import delete_tree
 from determined.launchers.devices import find_slots
 from determined.launchers.forker import Forker
-from determined.launchers.prepare import clear_ended, cool, delete_tree, prepare
+from determined.launchers.prepare import clear, clear_ended, cool, prepare
 from determined.launchers.protocol import LauncherListener, RunSpec, Slot
 from determined.launchers.run import Run, record_exit
 from determined.launchers.spool import Spool, format_line
 from determined.launchers.templates import Template
+from determined.launchers.used_folders import UsedFolders
 from determined.launchers.warm_forkers import WarmForkers
 
 UNUSABLE = 1
@@ -57,6 +59,7 @@ class LocalLauncher:
         self._leash_fd: int | None = None
         self._forker = Forker(self._runs_dir)
         self._warm_forkers = WarmForkers(self._runs_dir, leashed=leashed)
+        self._used = UsedFolders(self._runs_dir)
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._starts: set[asyncio.Task[None]] = set()
@@ -92,6 +95,7 @@ class LocalLauncher:
             self._leash_fd = leash.hold(self._leash)
         asyncio.get_running_loop().add_reader(self._news_fd, self._on_news)
         await asyncio.to_thread(clear_ended, self._runs_dir)
+        await asyncio.to_thread(self._used.clear)
         self._keep_start(asyncio.create_task(self._warm_up()))
         await asyncio.to_thread(self.slots)
 
@@ -162,6 +166,7 @@ class LocalLauncher:
         await asyncio.gather(*(run.tidied for run in self._runs.values() if run.tidied is not None))
         await asyncio.to_thread(self._forker.close)
         await self._warm_forkers.close()
+        await asyncio.to_thread(self._used.clear)
         self._runs.clear()
 
     def _add(self, allocation_id: str, folder: Path) -> Run:
@@ -172,6 +177,7 @@ class LocalLauncher:
             self._listener,
             spare=lambda: {self._forker.pid or 0, *self._warm_forkers.pids},
             release=self._warm_forkers.release,
+            clear=partial(clear, used=self._used),
         )
         self._runs[allocation_id] = run
         return run
@@ -218,7 +224,7 @@ class LocalLauncher:
 
     async def _start_locked(self, run: Run, spec: RunSpec, lock_fd: int) -> None:
         with action("launcher.prepare"):
-            template = await asyncio.to_thread(prepare, run.folder, spec, self.slots(), self._leash)
+            template = await asyncio.to_thread(prepare, run.folder, spec, self.slots(), self._used, self._leash)
         if run.kill_wanted:
             await asyncio.to_thread(record_exit, run.folder, KILLED, "killed before it had a process.")
         elif not self._closing:

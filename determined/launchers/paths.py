@@ -11,14 +11,16 @@ from typing import Any
 
 from determined import files
 
-SPEC = "spec.json"
+SCRATCH = "scratch"
+"""All of a run that is deleted at its end, in a folder of its own."""
+SPEC = f"{SCRATCH}/spec.json"
 LOCK = "lock"
 LOG = "log"
 SHIM = "shim.json"
 EXIT = "exit.json"
 SHIM_ERROR = "shim.err"
-WORK = "work"
-INFO = "info"
+WORK = f"{SCRATCH}/work"
+INFO = f"{SCRATCH}/info"
 MODEL = "model"
 """Clean copy of the model definition; only with the genuine library's paths."""
 GENUINE = "genuine"
@@ -27,6 +29,8 @@ GENUINE = "genuine"
 NEWS = ".news"
 """FIFO beside the run folders, by which shims wake the master."""
 SERVER_ERROR = ".fork_server.err"
+USED = ".used"
+"""Folder beside the run folders, for scratch folders of ended runs."""
 LEASH = ".leash"
 """FIFO beside the run folders that their keeper holds open; only where runs must not outlive it."""
 
@@ -39,6 +43,11 @@ def write_atomic(path: Path, text: str, name: str, *, sync: bool = True) -> None
 def write_new(path: Path, text: str, name: str) -> None:
     """Write a private file in place; for files that nobody reads before they are whole."""
     files.write_file(path, text.encode(), name, 0o600, sync=False)
+
+
+def fill(path: Path, text: str, name: str) -> None:
+    """Write a private file in place, whatever it held before; for files that nobody reads before they are whole."""
+    files.fill_file(path, text.encode(), name, 0o600)
 
 
 def read_record(path: Path) -> dict[str, Any] | None:

@@ -11,18 +11,23 @@ from pathlib import Path
 from determined import files
 from determined.errors import InvalidInput
 from determined.files import action
-from determined.launchers import context, environment, paths
+from determined.launchers import environment, paths
+from determined.launchers.deleting import delete_tree
 from determined.launchers.protocol import RunSpec, Slot
 from determined.launchers.templates import Template, template_of
+from determined.launchers.used_folders import UsedFolders, remove_empty, wipe
 
 LEFTOVER_GRACE_S = 0.5
 """For processes that outlive a run's main process, such as one that tidies up shared memory."""
 
 
-def prepare(folder: Path, spec: RunSpec, slots: Sequence[Slot], leash: Path | None = None) -> Template | None:
+def prepare(
+    folder: Path, spec: RunSpec, slots: Sequence[Slot], used: UsedFolders, leash: Path | None = None
+) -> Template | None:
     """Fill a run's folder; left-overs of an attempt that was cut short are replaced.
 
     Args:
+        used: folders of other runs that this one may get.
         leash: what ties the run to its keeper; see `determined.launchers.leash`. None: the run lives on without one.
 
     Returns:
@@ -33,15 +38,11 @@ def prepare(folder: Path, spec: RunSpec, slots: Sequence[Slot], leash: Path | No
         OSError: the machine's fault.
     """
     clear(folder)
+    used.make(folder, spec.context)
     work, info = folder / paths.WORK, folder / paths.INFO
-    with action("launcher.folders"):
-        work.mkdir(mode=0o700)
-        info.mkdir(mode=0o700)
-    if spec.context is not None:
-        with action("launcher.unpack"):
-            context.unpack(spec.context, work)
     for name, text in spec.info_files.items():
-        paths.write_new(info / _plain(name), text, "launcher.info")
+        paths.fill(info / _plain(name), text, "launcher.info")
+    remove_empty(info)
     binds = _genuine_binds(folder, spec) if spec.genuine_paths else []
     if binds:
         root = Path(environment.GENUINE_ROOT)
@@ -50,7 +51,7 @@ def prepare(folder: Path, spec: RunSpec, slots: Sequence[Slot], leash: Path | No
     template = None if spec.warm is None else template_of(spec.argv, spec.warm, env, folder / paths.WORK)
     record = {"argv": spec.argv, "env": env, "cwd": str(work), "binds": binds, "grace_s": LEFTOVER_GRACE_S}
     record |= {"warm": template is not None, "leash": None if leash is None else str(leash)}
-    paths.write_atomic(folder / paths.SPEC, json.dumps(record), "launcher.spec", sync=False)
+    paths.fill(folder / paths.SPEC, json.dumps(record), "launcher.spec")
     return template
 
 
@@ -86,38 +87,29 @@ def _genuine_binds(folder: Path, spec: RunSpec) -> list[tuple[str, str]]:
     return binds
 
 
-def clear(folder: Path) -> None:
-    """Delete a run's files and secrets, but not its log and the record of its end."""
+def clear(folder: Path, used: UsedFolders | None = None) -> None:
+    """Delete a run's files and secrets, but not its log and the record of its end.
+
+    Args:
+        used: may keep some of them for other runs.
+    """
     clear_secrets(folder)
-    for name in (paths.WORK, paths.MODEL, paths.GENUINE):
+    if used is not None:
+        used.give_back(folder)
+    for name in (paths.SCRATCH, paths.MODEL, paths.GENUINE):
         delete_tree(folder / name)
 
 
 def clear_secrets(folder: Path) -> None:
-    """Delete what holds tokens; quick."""
+    """Leave nothing of what holds tokens; quick."""
     with action("launcher.clear"):
-        folder.joinpath(paths.SPEC).unlink(missing_ok=True)
-    delete_tree(folder / paths.INFO)
+        if (spec := folder / paths.SPEC).exists():
+            os.truncate(spec, 0)
+        wipe(folder / paths.INFO)
 
 
 def clear_ended(runs: Path) -> None:
     """Clear after runs whose end is on record, for a master that was stopped before it could."""
     for end in runs.glob(f"*/{paths.EXIT}"):
-        if end.parent.joinpath(paths.WORK).exists() or end.parent.joinpath(paths.SPEC).exists():
+        if end.parent.joinpath(paths.SCRATCH).exists():
             clear(end.parent)
-
-
-def delete_tree(folder: Path) -> None:
-    """Delete a folder, also where the run took away our permission to write.
-
-    Raises:
-        OSError: something cannot be deleted.
-    """
-    if not folder.exists():
-        return
-    with action("launcher.delete"):
-        shutil.rmtree(folder, ignore_errors=True)
-        if folder.exists():
-            for parent, _, _ in os.walk(folder):
-                Path(parent).chmod(0o700)
-            shutil.rmtree(folder)

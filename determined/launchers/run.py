@@ -8,7 +8,7 @@ import json
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +40,14 @@ class Run:
         listener: LauncherListener,
         spare: Callable[[], set[int]],
         release: Callable[[Path], None],
+        clear: Callable[[Path], None],
     ) -> None:
         """Follow a run that has been, or is about to be, started.
 
         Args:
             spare: processes that are never killed.
             release: called with the folder once nothing more is wanted of the run's shim.
+            clear: deletes in the folder what nobody needs after the end; blocking.
         """
         self.allocation_id = allocation_id
         self.folder = folder
@@ -57,6 +59,7 @@ class Run:
         self._listener = listener
         self._spare = spare
         self._release = release
+        self._clear = clear
         self._wake = asyncio.Event()
         self._watch: ShimWatch | None = None
         self._waits_for_lock = False
@@ -99,7 +102,7 @@ class Run:
                 self._on_gone()
             await self._tell_running()
             await self._tell_logs()
-        end = await asyncio.to_thread(self._conclude)
+        end = self._recorded() or await asyncio.to_thread(self._conclude)
         if end is None:
             return
         self._release(self.folder)
@@ -108,7 +111,7 @@ class Run:
         await asyncio.to_thread(self._tidy, prepare.clear_secrets)
         self.is_over = True
         await self._tell(lambda: self._listener.on_exit(self.allocation_id, end))
-        self.tidied = asyncio.create_task(asyncio.to_thread(self._tidy, prepare.clear))
+        self.tidied = asyncio.create_task(asyncio.to_thread(self._tidy, self._clear))
         await asyncio.shield(self.tidied)
 
     def _look(self) -> None:
@@ -153,13 +156,14 @@ class Run:
 
     async def _tell_running(self) -> None:
         if not self._told_running:
-            shim = await asyncio.to_thread(paths.read_record, self.folder / paths.SHIM)
+            shim = paths.read_record(self.folder / paths.SHIM)
             if shim is not None and shim["child"] is not None:
                 self._told_running = True
                 await self._tell(lambda: self._listener.on_running(self.allocation_id))
 
     async def _tell_logs(self, *, final: bool = False) -> None:
-        while True:
+        # Mostly there are none, and a thread takes longer than to see that.
+        while self.reader.has_more():
             first = self.reader.next_index
             lines = await asyncio.to_thread(lambda: self.reader.read(final=final))
             if not lines:
@@ -168,6 +172,11 @@ class Run:
 
     async def _tell(self, call: Callable[[], Awaitable[None]]) -> None:
         await tell(self.allocation_id, call)
+
+    def _recorded(self) -> RunExit | None:
+        """The end, if it is on record and no process is left; quick."""
+        record = paths.read_record(self.folder / paths.EXIT) if self._is_recorded() else None
+        return None if record is None else _end(record)
 
     def _conclude(self) -> RunExit | None:
         """Make sure that no process is left, and read or write the record of the end; None when closed meanwhile."""
@@ -179,7 +188,7 @@ class Run:
             record = paths.read_record(self.folder / paths.EXIT)
         if record is None:
             record = record_exit(self.folder, None, self._why_lost())
-        return RunExit(record["code"], record["at"], record["reason"])
+        return _end(record)
 
     def _why_lost(self) -> str:
         if self.start_failure:
@@ -195,6 +204,10 @@ class Run:
             clear(self.folder)
         except OSError as error:
             _log.warning("files of the ended run %s stay behind: %s", self.allocation_id, error)
+
+
+def _end(record: Mapping[str, Any]) -> RunExit:
+    return RunExit(record["code"], record["at"], record["reason"])
 
 
 def record_exit(folder: Path, code: int | None, reason: str) -> dict[str, Any]:

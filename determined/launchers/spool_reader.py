@@ -30,6 +30,13 @@ class SpoolReader:
                 return
             self._advance(lines)
 
+    def has_more(self) -> bool:
+        """Whether the file is longer than what was read; quick."""
+        try:
+            return self._path.stat().st_size > self._offset
+        except FileNotFoundError:
+            return False
+
     def read(self, *, final: bool = False) -> list[LogLine]:
         """The next lines, up to about a megabyte; [] when there are none now.
 

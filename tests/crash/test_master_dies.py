@@ -33,7 +33,7 @@ def test_every_kind_of_step_is_passed(stage: Stage) -> None:
         "master.collect.after",
         "master.checkpoint.remove.before",
         "launcher.prepare.after",
-        "launcher.spec.rename.after",
+        "launcher.spec.after",
         "launcher.spawn.after",
         "launcher.clear.before",
         "client.file.write.half",

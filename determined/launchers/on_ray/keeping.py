@@ -7,12 +7,12 @@ import os
 from collections.abc import Sequence
 
 from determined.errors import FailedPrecondition
+from determined.launchers.deleting import delete_tree
 from determined.launchers.local import LocalLauncher
 from determined.launchers.on_ray.kept_run import KeptRun
 from determined.launchers.on_ray.node import NodeFolder
 from determined.launchers.on_ray.wire import KeptRun as RunRecord
 from determined.launchers.on_ray.wire import News, Order
-from determined.launchers.prepare import delete_tree
 from determined.launchers.protocol import LogLine, RunExit
 
 

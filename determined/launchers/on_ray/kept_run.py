@@ -11,10 +11,10 @@ from pathlib import Path
 
 from determined import files
 from determined.errors import DeterminedError
+from determined.launchers.deleting import delete_tree
 from determined.launchers.local import KILLED, LocalLauncher
 from determined.launchers.on_ray.node import NodeFolder
 from determined.launchers.on_ray.wire import CERTIFICATE_VARIABLE, News, Order
-from determined.launchers.prepare import delete_tree
 from determined.launchers.protocol import LogLine, RunExit
 from determined.launchers.spool_reader import SpoolReader
 

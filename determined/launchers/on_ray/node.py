@@ -21,8 +21,8 @@ import urllib3
 from determined import files
 from determined.errors import FailedPrecondition, Unavailable
 from determined.launchers import sweep
+from determined.launchers.deleting import delete_tree
 from determined.launchers.on_ray.wire import ContextPlace
-from determined.launchers.prepare import delete_tree
 
 RUNS = "runs"
 """Folder of runs in a keeper's folder; that of `determined.launchers.local.LocalLauncher`."""

@@ -64,7 +64,7 @@ def test_a_master_killed_before_it_asked_for_a_process_starts_the_run_again(mach
 
     async def scenario() -> None:
         async with machine.opened() as (launcher, listener):
-            assert machine.folder().joinpath("spec.json").exists()
+            assert machine.folder().joinpath("scratch/spec.json").exists()
             assert not await launcher.adopt("1.a.1", 0)
             await launcher.start(make_spec("1.a.1", "sh", "-c", "echo once; exit 3"))
             assert (await listener.exit_of("1.a.1")).code == 3
@@ -233,8 +233,8 @@ def test_another_process_with_the_shims_pid_is_left_alone(machine: Machine) -> N
 def test_half_of_a_preparation_is_replaced_by_the_next_start(machine: Machine) -> None:
     async def scenario() -> None:
         async with machine.opened() as (launcher, listener):
-            machine.folder().joinpath("work").mkdir(parents=True)
-            machine.folder().joinpath("work/stale").touch()
+            machine.folder().joinpath("scratch/work").mkdir(parents=True)
+            machine.folder().joinpath("scratch/work/stale").touch()
             assert not await launcher.adopt("1.a.1", 0)
             await launcher.start(make_spec("1.a.1", "ls"))
             await listener.exit_of("1.a.1")

@@ -172,9 +172,9 @@ def test_files_of_a_run_whose_master_stopped_too_early_are_deleted_later(machine
         async with machine.opened() as (launcher, listener):
             await launcher.start(make_spec("1.a.1", "true"))
             await listener.exit_of("1.a.1")
-        machine.folder().joinpath("work").mkdir()
+        machine.folder().joinpath("scratch/work").mkdir(parents=True)
         async with machine.opened():
-            assert not machine.folder().joinpath("work").exists()
+            assert not machine.folder().joinpath("scratch/work").exists()
 
     asyncio.run(scenario())
 
