@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from determined.launchers import paths, prepare, sweep
+from determined.launchers import paths, sweep
 from determined.launchers.protocol import LauncherListener, RunExit
 from determined.launchers.spool_reader import SpoolReader
 from determined.launchers.telling import tell
@@ -108,10 +108,9 @@ class Run:
         self._release(self.folder)
         await self._tell_running()
         await self._tell_logs(final=True)
-        await asyncio.to_thread(self._tidy, prepare.clear_secrets)
         self.is_over = True
         await self._tell(lambda: self._listener.on_exit(self.allocation_id, end))
-        self.tidied = asyncio.create_task(asyncio.to_thread(self._tidy, self._clear))
+        self.tidied = asyncio.create_task(asyncio.to_thread(self._tidy))
         await asyncio.shield(self.tidied)
 
     def _look(self) -> None:
@@ -199,9 +198,9 @@ class Run:
             reason += f" It left this error: {error.splitlines()[-1] if error else 'none'}"
         return reason
 
-    def _tidy(self, clear: Callable[[Path], None]) -> None:
+    def _tidy(self) -> None:
         try:
-            clear(self.folder)
+            self._clear(self.folder)
         except OSError as error:
             _log.warning("files of the ended run %s stay behind: %s", self.allocation_id, error)
 

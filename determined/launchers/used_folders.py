@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from determined import files
 from determined.files import action
 from determined.launchers import context, paths
 from determined.launchers.deleting import delete_tree
@@ -121,7 +122,8 @@ def wipe(folder: Path) -> None:
     """Leave nothing in the files of a folder that hold tokens; what is no plain file of ours is deleted. Quick."""
     for path, status in _listed(folder):
         if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and stat.S_IMODE(status.st_mode) == _MODE:
-            os.truncate(path, 0)
+            with action("launcher.wipe"):
+                os.truncate(path, 0)
         else:
             _delete(path, status)
 
@@ -150,7 +152,7 @@ def _delete(path: str, status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
         delete_tree(Path(path))
     else:
-        os.unlink(path)  # noqa: PTH108  # a plain text is at hand
+        files.remove(Path(path), "launcher.trim")
 
 
 def _walked(folder: Path, below: str = "") -> Iterator[tuple[str, str, os.stat_result]]:

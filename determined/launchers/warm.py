@@ -28,6 +28,10 @@ is_warm = False
 """Whether this process was forked from a template. Programs that it starts in its place can then be run in it."""
 _kept_descriptors: frozenset[int] = frozenset()
 _kept_modules: frozenset[str] = frozenset()
+_last_kept: tuple[str, object] | None = None
+"""The module of a template that was loaded last: those that a program adds come after it."""
+_foreign_entries: tuple[str, ...] = ()
+"""Places of modules that have finders which do not see for themselves whether something has changed."""
 _path_entries: tuple[str, ...] = ()
 _STANDARD = (0, 1, 2)
 _LAUNCH = "determined.exec.launch"
@@ -47,7 +51,7 @@ def load(modules: Sequence[str]) -> None:
     Args:
         modules: ``package.module``, or ``package:name`` for a name that may be a module of the package.
     """
-    global _kept_descriptors, _kept_modules, _path_entries
+    global _kept_descriptors, _kept_modules, _last_kept, _path_entries, _foreign_entries
     if sys.path and sys.path[0] == "":
         del sys.path[0]
     own = {os.path.abspath(entry) for entry in _entries(os.environ)}  # noqa: PTH100
@@ -57,9 +61,11 @@ def load(modules: Sequence[str]) -> None:
             _load(name)
     if _REHEARSAL in sys.modules:
         sys.modules[_REHEARSAL].rehearse()
+    _foreign_entries = tuple(e for e, finder in sys.path_importer_cache.items() if type(finder) is not FileFinder)
     gc.collect()
     gc.freeze()
     _kept_modules = frozenset(sys.modules)
+    _last_kept = next(reversed(sys.modules.items()))
     _kept_descriptors = _open_descriptors()
 
 
@@ -86,11 +92,10 @@ def become(argv: Sequence[str], env: Mapping[str, str], lock_fd: int) -> None:
     os.environ.clear()
     os.environ.update(env)
     steps.hook = None
-    # Finders of folders see for themselves whether their folder has changed. To drop them would cost a millisecond or
-    # more: the fork gets a copy of each page that holds one of the names of files that they remember.
-    for entry, finder in list(sys.path_importer_cache.items()):
-        if type(finder) is not FileFinder:
-            del sys.path_importer_cache[entry]
+    # Finders of folders see for themselves whether their folder has changed. To drop them, or to look at all, would
+    # cost a millisecond: the fork gets a copy of each page that holds one of the names that are looked at.
+    for entry in _foreign_entries:
+        sys.path_importer_cache.pop(entry, None)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_IGN)
@@ -205,8 +210,7 @@ def _flush(code: int) -> int:
 def _drop(main: types.ModuleType) -> None:
     """Let go of what the program made, so that files are closed and finalizers run."""
     sys.last_value = sys.last_traceback = None
-    added = [sys.modules[name] for name in list(sys.modules) if name not in _kept_modules]
-    for module in (main, *reversed(added)):
+    for module in (main, *_added_modules()):
         names: dict[str, Any] = getattr(module, "__dict__", {})
         for is_private in (True, False):
             for name in list(names):
@@ -214,6 +218,19 @@ def _drop(main: types.ModuleType) -> None:
                     names[name] = None
     with contextlib.suppress(BaseException):
         gc.collect()
+
+
+def _added_modules() -> list[types.ModuleType]:
+    """What the program has loaded, the newest first; the names before are left alone, as in `become`."""
+    added: list[types.ModuleType] = []
+    name, module = _last_kept or ("", None)
+    is_in_place = sys.modules.get(name) is module
+    for other in reversed(sys.modules):
+        if is_in_place and other == name:
+            break
+        if other not in _kept_modules:
+            added.append(sys.modules[other])
+    return added
 
 
 def show_as(argv: Sequence[str], env: Mapping[str, str]) -> None:
