@@ -9,6 +9,7 @@ import os
 import platform
 import sqlite3
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -41,6 +42,23 @@ def machine() -> str:
     return f"{system}, {python}; other tools in the versions that `bench/peers_env.py` names."
 
 
+PLACE = Path(__file__).resolve().parents[1] / "build" / "bench"
+"""Where masters and other tools keep their data meanwhile, as users do, and not below /tmp.
+
+A file system without a journal, as virtual machines and containers often have, takes up to a millisecond to make a file
+in a folder where many were deleted within the last minutes, and /tmp is such a folder wherever tests run.
+"""
+LONGEST_PLACE = 45
+"""What leaves room for the names of Ray's sockets below it."""
+
+
+def _keep_data_apart() -> None:
+    PLACE.mkdir(parents=True, exist_ok=True)
+    tempfile.tempdir = os.environ["TMPDIR"] = str(PLACE)
+    if len(str(PLACE)) > LONGEST_PLACE:
+        os.environ.setdefault("RAY_TMPDIR", "/tmp")
+
+
 def main() -> int:
     """Run, print, and say whether every target is met."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure, and print tables.")
@@ -52,6 +70,7 @@ def main() -> int:
     unknown = [name for name in args.names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"there is no benchmark {unknown[0]!r}; choose from {', '.join(BENCHMARKS)}")
+    _keep_data_apart()
     print(f"{machine()}\n", flush=True)
     sections = []
     for name in args.names or BENCHMARKS:

@@ -109,7 +109,9 @@ class UsedFolders:
             self._number += 1
             place = self._place / str(self._number)
             oldest = self._kept.pop(0)[1] if len(self._kept) == MOST_KEPT else None
-        self._place.mkdir(mode=0o700, exist_ok=True)
+        if not self._place.exists():
+            with action("launcher.used"):
+                self._place.mkdir(mode=0o700, exist_ok=True)
         with action("launcher.keep"):
             scratch.rename(place)
         with self._lock:
