@@ -6,15 +6,18 @@ import os
 import shutil
 from pathlib import Path
 
+from determined import files
 from determined.files import action
 
 
 def delete_tree(folder: Path) -> None:
-    """Delete a folder, also where the run took away our permission to write.
+    """Delete a folder, also where the run took away our permission to write; a link or a file in its place as well.
 
     Raises:
         OSError: something cannot be deleted.
     """
+    if folder.is_symlink() or folder.is_file():
+        files.remove(folder, "launcher.delete")
     if not folder.exists():
         return
     with action("launcher.delete"):

@@ -20,7 +20,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from determined.launchers import huge_pages, shim
+from determined.launchers import huge_pages, paths, shim
 
 BOOT = (
     "import sys; sys.path.append(sys.argv[1]); "
@@ -96,16 +96,16 @@ def _start(master: socket.socket, folder: Path, lock_fd: int) -> bool:
             master.close()
             os.close(ready)
             shim.main(folder, lock_fd, ready_end)
-    return _is_started(lock_fd, ready, ready_end)
-
-
-def _is_started(lock_fd: int, ready: int, ready_end: int) -> bool:
-    """Wait until a shim has said so, or has ended."""
     os.close(lock_fd)
+    return _is_ready(ready, ready_end)
+
+
+def _is_ready(ready: int, ready_end: int) -> bool:
+    """Wait until a shim has said so, or has ended."""
     os.close(ready_end)
-    started = os.read(ready, 1) == b"1"
+    is_ready = os.read(ready, 1) == b"1"
     os.close(ready)
-    return started
+    return is_ready
 
 
 class _Shims:
@@ -122,19 +122,27 @@ class _Shims:
 
     def start(self, folder: Path, lock_fd: int) -> bool:
         """Start a run in one of them."""
+        try:
+            while self._waiting:
+                if self._give(self._waiting.pop(), folder, lock_fd):
+                    return True
+                if (folder / paths.SHIM).exists():
+                    return False
+                # It was about to end, or somebody has killed it, and it has not seen the run.
+            return self._give(self._fork(lock_fd), folder, lock_fd)
+        finally:
+            os.close(lock_fd)
+
+    def _give(self, shim_socket: socket.socket, folder: Path, lock_fd: int) -> bool:
         ready, ready_end = os.pipe()
-        while True:
-            if not self._waiting:
-                self._waiting.append(self._fork(lock_fd, ready, ready_end))
-            shim_socket = self._waiting.pop()
-            try:
-                socket.send_fds(shim_socket, [os.fsencode(folder)], [lock_fd, ready_end])
-                break
-            except OSError:
-                # Somebody has killed it.
-                shim_socket.close()
-        self._busy[folder] = shim_socket
-        return _is_started(lock_fd, ready, ready_end)
+        with contextlib.suppress(OSError):
+            socket.send_fds(shim_socket, [os.fsencode(folder)], [lock_fd, ready_end])
+        is_ready = _is_ready(ready, ready_end)
+        if is_ready:
+            self._busy[folder] = shim_socket
+        else:
+            shim_socket.close()
+        return is_ready
 
     def fork_ahead(self) -> None:
         """Have at least one that waits."""
@@ -161,7 +169,11 @@ class _Shims:
                     other.close()
                 for descriptor in descriptors:
                     os.close(descriptor)
-                shim.stand_by(theirs)
+                try:
+                    shim.stand_by(theirs)
+                finally:
+                    # Whatever went wrong, this is not the template.
+                    os._exit(70)
         theirs.close()
         return ours
 

@@ -41,6 +41,7 @@ class Forker:
         self._turn = asyncio.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
+        self._unsent = b""
 
     @property
     def pid(self) -> int | None:
@@ -73,15 +74,18 @@ class Forker:
 
     def release(self, folder: Path) -> None:
         """A run is over, and nothing more is wanted of its shim, which may have another run."""
-        if self._socket is not None:
-            # A server that is gone, or does not listen any more, has no shims to give.
-            with contextlib.suppress(OSError):
-                self._socket.send(fork_server.RELEASE + os.fsencode(folder) + b"\0")
+        if self._socket is None:
+            return
+        self._unsent += fork_server.RELEASE + os.fsencode(folder) + b"\0"
+        # What a busy server cannot take now goes before the next request; one that is gone has no shims to give.
+        with contextlib.suppress(OSError):
+            self._unsent = self._unsent[self._socket.send(self._unsent) :]
 
     async def _ask(self, folder: Path, lock_fd: int) -> bool:
         """False when the server is of no use any more."""
         assert self._socket is not None
-        request = os.fsencode(folder) + b"\0"
+        request = self._unsent + os.fsencode(folder) + b"\0"
+        self._unsent = b""
         try:
             if socket.send_fds(self._socket, [request], [lock_fd]) != len(request):
                 return False
@@ -140,3 +144,4 @@ class Forker:
             self._process.kill()
             self._process.wait()
         self._socket = self._process = None
+        self._unsent = b""

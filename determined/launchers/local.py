@@ -145,6 +145,7 @@ class LocalLauncher:
             raise FailedPrecondition(f"run {allocation_id} is not over; kill it and wait for its end first.")
         if run is not None and run.tidied is not None:
             await asyncio.shield(run.tidied)
+        self._used.forget(folder)
         await asyncio.to_thread(delete_tree, folder)
         self._runs.pop(allocation_id, None)
 

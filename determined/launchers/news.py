@@ -5,6 +5,7 @@ Writing half; imported by the shim: standard library only.
 
 from __future__ import annotations
 
+import enum
 import errno
 import os
 import time
@@ -14,6 +15,16 @@ GAP_S = 0.02
 """At most one wake-up per run in this time."""
 RETRY_S = 0.2
 """When the FIFO is full because the master is busy or stopped."""
+
+
+class _Poke(enum.Enum):
+    """What came of an attempt to wake the master."""
+
+    WRITTEN = enum.auto()
+    FULL = enum.auto()
+    """Nothing fits into the FIFO now."""
+    NOBODY = enum.auto()
+    """There is no master to wake: the next one reads the disk."""
 
 
 class News:
@@ -26,9 +37,10 @@ class News:
         self._not_before = 0.0
 
     def announce(self) -> bool:
-        """Wake the master, and let the next `note` do so too; False when it is too busy to be woken."""
-        self._noted = not self._poke()
-        return not self._noted
+        """Wake the master, and let the next `note` do so too; whether there is one that will read it."""
+        done = self._poke()
+        self._noted = done is _Poke.FULL
+        return done is _Poke.WRITTEN
 
     def note(self) -> None:
         """There is something new on disk."""
@@ -42,19 +54,18 @@ class News:
     def flush_if_due(self) -> None:
         """Wake the master, unless it was woken just now."""
         if self._noted and time.monotonic() >= self._not_before:
-            self._noted = not self._poke()
+            self._noted = self._poke() is _Poke.FULL
             self._not_before = time.monotonic() + (RETRY_S if self._noted else GAP_S)
 
-    def _poke(self) -> bool:
-        """False when the FIFO is full. Without a master there is nobody to wake: the next one reads the disk."""
+    def _poke(self) -> _Poke:
         try:
             fd = os.open(self._fifo, os.O_WRONLY | os.O_NONBLOCK)
         except OSError:
-            return True
+            return _Poke.NOBODY
         try:
             os.write(fd, self._line)
         except OSError as error:
-            return error.errno != errno.EAGAIN
+            return _Poke.FULL if error.errno == errno.EAGAIN else _Poke.NOBODY
         finally:
             os.close(fd)
-        return True
+        return _Poke.WRITTEN

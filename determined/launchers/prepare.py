@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Sequence
@@ -15,8 +16,9 @@ from determined.launchers import environment, paths
 from determined.launchers.deleting import delete_tree
 from determined.launchers.protocol import RunSpec, Slot
 from determined.launchers.templates import Template, template_of
-from determined.launchers.used_folders import UsedFolders, remove_empty, wipe
+from determined.launchers.used_folders import UsedFolders
 
+_log = logging.getLogger(__name__)
 LEFTOVER_GRACE_S = 0.5
 """For processes that outlive a run's main process, such as one that tidies up shared memory."""
 
@@ -42,7 +44,10 @@ def prepare(
     work, info = folder / paths.WORK, folder / paths.INFO
     for name, text in spec.info_files.items():
         paths.fill(info / _plain(name), text, "launcher.info")
-    remove_empty(info)
+    for path in info.iterdir():
+        if path.name not in spec.info_files:
+            # It is of the run that had the folder before.
+            files.remove(path, "launcher.trim")
     binds = _genuine_binds(folder, spec) if spec.genuine_paths else []
     if binds:
         root = Path(environment.GENUINE_ROOT)
@@ -51,7 +56,7 @@ def prepare(
     template = None if spec.warm is None else template_of(spec.argv, spec.warm, env, folder / paths.WORK)
     record = {"argv": spec.argv, "env": env, "cwd": str(work), "binds": binds, "grace_s": LEFTOVER_GRACE_S}
     record |= {"warm": template is not None, "leash": None if leash is None else str(leash)}
-    paths.fill(folder / paths.SPEC, json.dumps(record), "launcher.spec")
+    paths.write_new(folder / paths.SPEC, json.dumps(record), "launcher.spec")
     return template
 
 
@@ -93,23 +98,19 @@ def clear(folder: Path, used: UsedFolders | None = None) -> None:
     Args:
         used: may keep some of them for other runs.
     """
-    clear_secrets(folder)
-    if used is not None:
-        used.give_back(folder)
-    for name in (paths.SCRATCH, paths.MODEL, paths.GENUINE):
-        delete_tree(folder / name)
-
-
-def clear_secrets(folder: Path) -> None:
-    """Leave nothing of what holds tokens; quick."""
     with action("launcher.clear"):
-        if (spec := folder / paths.SPEC).exists():
-            os.truncate(spec, 0)
-        wipe(folder / paths.INFO)
+        if used is not None:
+            used.give_back(folder)
+        for name in (paths.SCRATCH, paths.MODEL, paths.GENUINE):
+            delete_tree(folder / name)
 
 
 def clear_ended(runs: Path) -> None:
     """Clear after runs whose end is on record, for a master that was stopped before it could."""
     for end in runs.glob(f"*/{paths.EXIT}"):
-        if end.parent.joinpath(paths.SCRATCH).exists():
-            clear(end.parent)
+        if os.path.lexists(end.parent / paths.SCRATCH):
+            try:
+                clear(end.parent)
+            except OSError as error:
+                # One run must not keep the master from all others.
+                _log.warning("files of the ended run %s stay behind: %s", end.parent.name, error)

@@ -100,6 +100,9 @@ class Run:
                 self._look()
             elif self._is_recorded():
                 self._on_gone()
+            elif self.folder.joinpath(paths.EXIT).exists():
+                # The shim may stay, so that nothing else tells when the lock is free.
+                self._await_lock()
             await self._tell_running()
             await self._tell_logs()
         end = self._recorded() or await asyncio.to_thread(self._conclude)
@@ -124,9 +127,13 @@ class Run:
                 self._on_gone()
             elif self.kill_wanted:
                 self._watch.send(signal.SIGTERM)
-        elif not self._waits_for_lock:
+        else:
+            self._await_lock()
+
+    def _await_lock(self) -> None:
+        if not self._waits_for_lock:
             self._waits_for_lock = True
-            call_when_free(lock, self._on_lock_free)
+            call_when_free(self.folder / paths.LOCK, self._on_lock_free)
 
     def _is_recorded(self) -> bool:
         """Whether the shim has done everything, although it may still be there for some milliseconds."""

@@ -1,7 +1,8 @@
-"""The shim: one small process beside each run. It keeps the run's output and exit code when no master lives.
+"""The shim: the parent process of a run. It keeps the run's output and exit code when no master lives.
 
-It is forked by `determined.launchers.fork_server` and uses the standard library only. It ends when every process of the
-run has ended. While it, or any process that inherited its lock, holds that, the run counts as alive.
+It is forked by `determined.launchers.fork_server` and uses the standard library only. When every process of the run has
+ended it ends as well, or waits for another run. While it, or any process that inherited its lock, holds that, the run
+counts as alive.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ class Shim:
             waiting: what is to become the run's program; None: fork it.
 
         Returns:
-            Whether the master has been told of the end. If not, it notices when this process ends.
+            Whether the end is on record and the master has been told. If not, it notices when this process ends.
         """
         tree.become_reaper(_NAME)
         self._wake_fd = self._listen_to_signals()
@@ -155,11 +156,11 @@ class Shim:
         if failure:
             self._spool.append(format_line(time.time(), "e", failure[1].encode("utf-8", "replace")))
         code = failure[0] if failure else _exit_code(self._reaped[child])
-        self._record(code, failure[1] if failure else "")
+        is_recorded = self._record(code, failure[1] if failure else "")
         # All is done: nobody has to wait until a large process has given back its memory.
         os.close(self._lock_fd)
         self._close()
-        return self._news.announce()
+        return self._news.announce() and is_recorded
 
     def _listen_to_signals(self) -> int:
         """A descriptor that becomes readable when we are told to stop or a child ends."""
@@ -279,17 +280,18 @@ class Shim:
                     break
             self._append(mark, splitter.finish())
 
-    def _record(self, code: int, reason: str) -> None:
-        """Write the end, for as long as the disk refuses and nobody tells us to give up."""
+    def _record(self, code: int, reason: str) -> bool:
+        """Write the end, for as long as the disk refuses and nobody tells us to give up; False if it was in vain."""
         record = json.dumps({"code": code, "at": time.time(), "reason": reason})
         while True:
             try:
                 with files.action("shim.log.sync"):
                     self._spool.sync()
-                return paths.write_atomic(self._folder / paths.EXIT, record, "shim.exit")
+                paths.write_atomic(self._folder / paths.EXIT, record, "shim.exit")
+                return True
             except FileNotFoundError:
                 # Somebody has deleted the folder: nobody will ever look for how the run ended.
-                return None
+                return False
             except OSError:
                 self._paused_poll.poll(RETRY_S * 1000)
                 was_told = self._told_to_stop

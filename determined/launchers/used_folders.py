@@ -1,7 +1,8 @@
 """Folders of ended runs, for later runs of the same model definition: to move one takes less than to make one.
 
-A run gets one only if it holds exactly what was unpacked into it: what the run before has added is deleted, and where
-that has changed anything, all of it. For small model definitions, whose content is kept in memory. Blocking.
+A run gets one only if its working folder holds exactly what was unpacked into it: what the run before has added there
+is deleted, and where that has changed anything, or has left something beside the working folder, all of it. For small
+model definitions, whose content is kept in memory. Blocking.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import stat
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -20,9 +22,12 @@ from determined.launchers import context, paths
 from determined.launchers.deleting import delete_tree
 
 MOST_KEPT = 8
+_KEPT_S = 600.0
+"""After which a folder is deleted where it could have been given to a run: others may clear away what is old."""
 _MOST_FILES = 64
 _MOST_BYTES = 1 << 18
-_MODE = 0o600
+_FILE = stat.S_IFREG | 0o600
+_FOLDER = stat.S_IFDIR | 0o700
 _Key = tuple[str, int, int, int] | None
 """Names a model definition as it is now; None for a run without one."""
 _Entry = tuple[int, int, bytes]
@@ -43,11 +48,11 @@ class UsedFolders:
         self._lock = threading.Lock()
         self._contents: dict[_Key, _Content] = {}
         self._made_from: dict[Path, _Key] = {}
-        self._kept: list[tuple[_Key, Path]] = []
+        self._kept: list[tuple[_Key, Path, float]] = []
         self._number = 0
 
     def make(self, folder: Path, archive: Path | None) -> None:
-        """Make a run's scratch folder with the model definition in it; its info files are empty, or not there yet.
+        """Make a run's scratch folder with the model definition in it; its info files hold nothing yet.
 
         Raises:
             InvalidContext: the archive cannot be used.
@@ -55,10 +60,9 @@ class UsedFolders:
         """
         scratch = folder / paths.SCRATCH
         key = _key(archive)
-        if (used := self._take(key)) is not None:
-            with action("launcher.reuse"):
-                used.rename(scratch)
-            self._made_from[folder] = key
+        if self._reuse(key, scratch):
+            with self._lock:
+                self._made_from[folder] = key
             return
         with action("launcher.folders"):
             for path in (scratch, folder / paths.WORK, folder / paths.INFO):
@@ -78,17 +82,22 @@ class UsedFolders:
                     del self._contents[next(iter(self._contents))]
                 self._made_from[folder] = key
 
+    def forget(self, folder: Path) -> None:
+        """Somebody is about to delete a run's folder, whose scratch folder is not to be kept."""
+        with self._lock:
+            self._made_from.pop(folder, None)
+
     def give_back(self, folder: Path) -> None:
-        """Take a scratch folder from a run that is over, its secrets wiped already."""
+        """Keep the scratch folder of a run that is over, if another run cannot tell it from a new one."""
         scratch = folder / paths.SCRATCH
         with self._lock:
             is_known = folder in self._made_from
             key = self._made_from.pop(folder, None)
             content = self._contents.get(key) if is_known else None
-        with contextlib.suppress(OSError):
-            if content is not None and _restore(folder / paths.WORK, content):
-                self._keep(key, scratch)
-        delete_tree(scratch)
+        if content is not None:
+            with contextlib.suppress(OSError):
+                if _restore(scratch, content):
+                    self._keep(key, scratch)
 
     def clear(self) -> None:
         """Delete all of them, also those that another process has left."""
@@ -96,13 +105,19 @@ class UsedFolders:
             self._kept.clear()
         delete_tree(self._place)
 
-    def _take(self, key: _Key) -> Path | None:
-        with self._lock:
-            for at, (other, path) in enumerate(self._kept):
-                if other == key:
-                    del self._kept[at]
-                    return path
-        return None
+    def _reuse(self, key: _Key, scratch: Path) -> bool:
+        """Move a kept folder to its place; False if there is none."""
+        while True:
+            with self._lock:
+                at = next((at for at, (other, _, _) in enumerate(self._kept) if other == key), None)
+                if at is None:
+                    return False
+                _, path, since = self._kept.pop(at)
+            if time.monotonic() - since < _KEPT_S:
+                with contextlib.suppress(OSError), action("launcher.reuse"):
+                    path.rename(scratch)
+                    return True
+            delete_tree(path)
 
     def _keep(self, key: _Key, scratch: Path) -> None:
         with self._lock:
@@ -115,26 +130,9 @@ class UsedFolders:
         with action("launcher.keep"):
             scratch.rename(place)
         with self._lock:
-            self._kept.append((key, place))
+            self._kept.append((key, place, time.monotonic()))
         if oldest is not None:
             delete_tree(oldest)
-
-
-def wipe(folder: Path) -> None:
-    """Leave nothing in the files of a folder that hold tokens; what is no plain file of ours is deleted. Quick."""
-    for path, status in _listed(folder):
-        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and stat.S_IMODE(status.st_mode) == _MODE:
-            with action("launcher.wipe"):
-                os.truncate(path, 0)
-        else:
-            _delete(path, status)
-
-
-def remove_empty(folder: Path) -> None:
-    """Delete files without content."""
-    for path, status in _listed(folder):
-        if not status.st_size:
-            _delete(path, status)
 
 
 def _key(archive: Path | None) -> _Key:
@@ -188,10 +186,19 @@ def _content(work: Path) -> _Content | None:
     return found
 
 
-def _restore(work: Path, content: _Content) -> bool:
-    """Delete what does not belong in a folder; whether the rest is as it was."""
-    if not stat.S_ISDIR(os.lstat(work).st_mode):
+def _restore(scratch: Path, content: _Content) -> bool:
+    """Delete what belongs to the run before; whether the rest is as if no run had been there."""
+    work, info, spec = (scratch / Path(name).name for name in (paths.WORK, paths.INFO, paths.SPEC))
+    if not all(map(_is_own_folder, (scratch, work, info))):
         return False
+    if {path for path, _ in _listed(scratch)} - {str(work), str(info), str(spec)}:
+        return False
+    files.remove(spec, "launcher.wipe")
+    for path, status in _listed(info):
+        if not _is_plain(path, status, _FILE):
+            return False
+        with action("launcher.wipe"):
+            os.truncate(path, 0)
     left = dict(content)
     for name, path, status in _walked(work):
         expected = left.pop(name, None)
@@ -202,13 +209,21 @@ def _restore(work: Path, content: _Content) -> bool:
     return not left
 
 
+def _is_own_folder(path: Path) -> bool:
+    """Whether it is a folder, and no link to one, as it was made."""
+    return _is_plain(str(path), path.lstat(), _FOLDER)
+
+
+def _is_plain(path: str, status: os.stat_result, mode: int) -> bool:
+    """Whether it has this type and mode, and no second name or attribute by which it is, or does, something else."""
+    if status.st_mode != mode or (stat.S_ISREG(mode) and status.st_nlink != 1):
+        return False
+    return all(name.startswith("security.") for name in os.listxattr(path, follow_symlinks=False))
+
+
 def _is_same(path: str, status: os.stat_result, expected: _Entry) -> bool:
     """Whether a file is what it was; the cheap questions first, since it may be anything now."""
     mode, _, data = expected
-    if status.st_mode != mode:
-        return False
-    if stat.S_ISREG(mode) and (status.st_nlink != 1 or status.st_size != len(data)):
-        return False
-    if any(not name.startswith("security.") for name in os.listxattr(path, follow_symlinks=False)):
+    if not _is_plain(path, status, mode) or (stat.S_ISREG(mode) and status.st_size != len(data)):
         return False
     return _entry(path, status) == expected

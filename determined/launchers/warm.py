@@ -188,7 +188,9 @@ def _finish(code: int, main: types.ModuleType) -> NoReturn:
         threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     code = _flush(code)
-    _drop(main)
+    # A thread that nobody waits for may be at its imports.
+    with contextlib.suppress(Exception):
+        _drop(main)
     code = _flush(code)
     if code < 0:
         signal.signal(-code, signal.SIG_DFL)
@@ -222,15 +224,15 @@ def _drop(main: types.ModuleType) -> None:
 
 def _added_modules() -> list[types.ModuleType]:
     """What the program has loaded, the newest first; the names before are left alone, as in `become`."""
-    added: list[types.ModuleType] = []
-    name, module = _last_kept or ("", None)
-    is_in_place = sys.modules.get(name) is module
-    for other in reversed(sys.modules):
-        if is_in_place and other == name:
+    last, module = _last_kept or ("", None)
+    is_in_place = sys.modules.get(last) is module
+    added: list[str] = []
+    for name in reversed(sys.modules):
+        if is_in_place and name == last:
             break
-        if other not in _kept_modules:
-            added.append(sys.modules[other])
-    return added
+        if name not in _kept_modules:
+            added.append(name)
+    return [found for name in added if (found := sys.modules.get(name)) is not None]
 
 
 def show_as(argv: Sequence[str], env: Mapping[str, str]) -> None:

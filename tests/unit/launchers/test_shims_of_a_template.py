@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -49,15 +50,15 @@ class Runs:
         pid: int = self.machine.shim(name)["pid"]
         return pid
 
-    async def waiting(self) -> list[psutil.Process]:
-        """The shims that wait, each with a child; there is one at least."""
+    async def waiting(self, pid: int | None = None) -> list[psutil.Process]:
+        """The shims that wait, each with a child; there is one at least, or the one that is named."""
         (template,) = self.launcher._warm_forkers.pids
 
         def look() -> list[psutil.Process]:
             until = time.monotonic() + 60
             while time.monotonic() < until:
                 shims = [shim for shim in psutil.Process(template).children() if _waits(shim)]
-                if shims:
+                if any(pid in (None, shim.pid) for shim in shims):
                     return shims
                 os.sched_yield()
             raise AssertionError("no shim waits for a run")
@@ -66,8 +67,10 @@ class Runs:
 
 
 def _waits(shim: psutil.Process) -> bool:
+    """Whether a shim and its child have nothing to do."""
     with contextlib.suppress(psutil.Error):
-        return shim.name() == "det-waiting" and bool(shim.children())
+        both = [shim, *shim.children()]
+        return len(both) == 2 and all((p.name(), p.status()) == ("det-waiting", psutil.STATUS_SLEEPING) for p in both)
     return False
 
 
@@ -106,11 +109,11 @@ def test_a_shim_keeps_nothing_of_the_runs_that_it_had(scene: Scene) -> None:
             return sorted(str(entry.readlink()).split(":")[0] for entry in Path(f"/proc/{pid}/fd").iterdir())
 
         _, shim = await runs.run("1.0.1")
-        assert shim in {waiting.pid for waiting in await runs.waiting()}
+        await runs.waiting(shim)
         first = open_now(shim)
         for n in range(1, 6):
             await runs.run(f"1.{n}.1", "print('x' * 100000)\nos.fork() or os.setsid()\n")
-        await runs.waiting()
+        await runs.waiting(shim)
         assert runs.shim("1.5.1") == shim
         assert open_now(shim) == first
 
@@ -215,3 +218,46 @@ def _gone_of(processes: list[psutil.Process], least: int) -> list[psutil.Process
             return gone
         os.sched_yield()
     raise AssertionError(f"fewer than {least} of {len(processes)} shims have ended")
+
+
+def test_a_run_for_which_a_shim_was_killed_just_then_gets_another(scene: Scene) -> None:
+    async def scenario(runs: Runs) -> None:
+        await runs.run("1.0.1")
+        for shim in await runs.waiting(runs.shim("1.0.1")):
+            # Its socket takes the run, and nobody reads it.
+            shim.suspend()
+        await runs.start("1.1.1", "print('whole')")
+        await asyncio.to_thread(_until, lambda: runs.machine.folder("1.1.1").joinpath("scratch/spec.json").exists())
+        for shim in await asyncio.to_thread(_stopped, runs.launcher):
+            shim.kill()
+        assert (await runs.listener.exit_of("1.1.1")).code == 0
+        assert runs.listener.texts("1.1.1")[-1] == "whole"
+
+    scene(scenario)
+
+
+def test_a_run_whose_folder_is_deleted_ends_for_the_master_too(scene: Scene, tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate")
+
+    async def scenario(runs: Runs) -> None:
+        await runs.start("1.0.1", f"open({str(gate.path)!r}).readline()")
+        await runs.listener.line_of("1.0.1", "1.0.1")
+        shutil.rmtree(runs.machine.folder("1.0.1"))
+        gate.open()
+        assert (await runs.listener.exit_of("1.0.1")).code is None
+        assert (await runs.run("1.1.1"))[0] == 0
+
+    scene(scenario)
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < until
+        os.sched_yield()
+
+
+def _stopped(launcher: LocalLauncher) -> list[psutil.Process]:
+    (template,) = launcher._warm_forkers.pids
+    shims = psutil.Process(template).children()
+    return [shim for shim in shims if shim.status() == psutil.STATUS_STOPPED]

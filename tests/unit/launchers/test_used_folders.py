@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,7 +43,7 @@ class Place:
     def end(self, folder: Path) -> None:
         """The run is over."""
         prepare.clear(folder, self.used)
-        assert not folder.joinpath(paths.SCRATCH).exists()
+        assert not os.path.lexists(folder / paths.SCRATCH)
 
     def kept(self) -> list[Path]:
         """Scratch folders that later runs may get."""
@@ -95,8 +96,6 @@ def test_what_a_run_adds_is_deleted(place: Place) -> None:
     first = place.begin()
     seen, work = shown(first), inode(first)
     add(first / paths.WORK)
-    first.joinpath(paths.INFO, "more.json").write_text("{}")
-    first.joinpath(paths.INFO, "more").mkdir()
     place.end(first)
     second = place.begin()
     assert (shown(second), inode(second)) == (seen, work)
@@ -124,16 +123,23 @@ def replace_folder(work: Path) -> None:
     path.symlink_to(work.parents[1] / "pack")
 
 
-def make_a_link_of_all(work: Path) -> None:
-    """The working folder is elsewhere."""
-    work.rename(work.parents[1] / "w")
-    work.symlink_to("../w")
+def move_and_link(work: Path) -> None:
+    """A link in place of the folder that it was."""
+    elsewhere = Path(tempfile.mkdtemp(dir=work.parents[1]), work.name)
+    work.rename(elsewhere)
+    work.symlink_to(elsewhere)
 
 
-def replace_by_pipe(work: Path) -> None:
-    """Whoever reads it waits for ever."""
-    work.joinpath("empty").unlink()
-    os.mkfifo(work / "empty", 0o600)
+def replace_by_pipe(path: Path) -> None:
+    """Whoever reads or writes it waits for ever."""
+    path.unlink()
+    os.mkfifo(path, 0o600)
+
+
+def replace_by_file(folder: Path) -> None:
+    """No folder any more."""
+    delete_tree(folder)
+    folder.write_text("x")
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {
@@ -144,12 +150,24 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "all deleted": delete_tree,
     "mode": lambda work: work.joinpath("train.py").chmod(0o700),
     "mode of a folder": lambda work: work.joinpath("pack").chmod(0o500),
+    "mode of the folder itself": lambda work: work.chmod(0o555),
     "time": lambda work: os.utime(work / "train.py", (1, 1)),
     "a second name": lambda work: os.link(work / "train.py", work.parents[1] / "mine.py"),
     "a link": replace_by_link,
     "a folder is a link": replace_folder,
-    "the folder itself is a link": make_a_link_of_all,
-    "a pipe": replace_by_pipe,
+    "the folder itself is a link": move_and_link,
+    "a pipe": lambda work: replace_by_pipe(work / "empty"),
+    "a file beside it": lambda work: work.parent.joinpath("cache.txt").write_text("mine"),
+    "no info": lambda work: delete_tree(work.parent / "info"),
+    "mode of info": lambda work: work.parent.joinpath("info").chmod(0o755),
+    "info is a link": lambda work: move_and_link(work.parent / "info"),
+    "info is a file": lambda work: replace_by_file(work.parent / "info"),
+    "a pipe in info": lambda work: replace_by_pipe(work.parent / "info" / "trial.json"),
+    "a second name in info": lambda work: os.link(work.parent / "info/trial.json", work.parents[1] / "mine.json"),
+    "an open file in info": lambda work: work.parent.joinpath("info/trial.json").chmod(0o644),
+    "a folder in info": lambda work: work.parent.joinpath("info/more").mkdir(),
+    "all of it is a link": lambda work: move_and_link(work.parent),
+    "the mode of all of it": lambda work: work.parent.chmod(0o755),
 }
 
 
@@ -161,6 +179,12 @@ def test_a_folder_that_a_run_has_changed_is_not_handed_on(place: Place, change: 
     place.end(first)
     assert place.kept() == []
     assert shown(place.begin()) == seen
+    # A master that was killed before it could do the same does it at its next start.
+    left = place.begin()
+    change(left / paths.WORK)
+    left.joinpath(paths.EXIT).write_text("{}")
+    prepare.clear_ended(place.runs)
+    assert not os.path.lexists(left / paths.SCRATCH)
 
 
 def test_an_attribute_that_a_run_has_set_is_not_handed_on(place: Place) -> None:
@@ -174,17 +198,51 @@ def test_an_attribute_that_a_run_has_set_is_not_handed_on(place: Place) -> None:
 
 
 def test_nothing_secret_is_in_what_is_kept(place: Place) -> None:
-    first = place.begin()
-    info = first / paths.INFO
-    info.joinpath("copy").write_text("secret")
-    os.link(info / "trial.json", info / "again.json")
-    info.joinpath("open.json").write_text("secret")
-    info.joinpath("open.json").chmod(0o644)
-    place.end(first)
+    place.end(place.begin())
     (kept,) = place.kept()
-    contents = [path.read_bytes() for path in kept.rglob("*") if path.is_file() and "work" not in path.parts]
-    assert len(contents) >= 2
-    assert set(contents) == {b""}
+    assert sorted(path.name for path in kept.iterdir()) == ["info", "work"]
+    assert [path.read_bytes() for path in kept.joinpath("info").iterdir()] == [b""] * len(INFO)
+
+
+@pytest.mark.parametrize("name", [paths.INFO, paths.SCRATCH, paths.WORK])
+def test_what_a_run_has_linked_to_is_left_alone(place: Place, tmp_path: Path, name: str) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.joinpath("deep").mkdir(parents=True)
+    theirs.joinpath("private").write_text("private")
+    theirs.joinpath("private").chmod(0o600)
+    first = place.begin()
+    delete_tree(first / name)
+    first.joinpath(name).symlink_to(theirs)
+    place.end(first)
+    assert theirs.joinpath("private").read_text() == "private"
+    assert theirs.joinpath("deep").is_dir()
+    place.begin()
+    assert sorted(path.name for path in theirs.iterdir()) == ["deep", "private"]
+
+
+def test_an_order_that_a_run_has_linked_to_is_not_written_for_the_next(place: Place) -> None:
+    first = place.begin()
+    mine = first / "mine"
+    os.link(first / paths.SPEC, mine)
+    before = mine.read_bytes()
+    place.end(first)
+    place.begin()
+    assert mine.read_bytes() == before
+
+
+def test_a_kept_folder_that_somebody_has_deleted_is_made_anew(place: Place) -> None:
+    first = place.begin()
+    seen = shown(first)
+    place.end(first)
+    delete_tree(place.kept()[0])
+    assert shown(place.begin()) == seen
+
+
+def test_a_run_that_is_deleted_leaves_nothing_for_others(place: Place) -> None:
+    first = place.begin()
+    place.used.forget(first)
+    place.end(first)
+    assert place.kept() == []
 
 
 def test_info_files_of_another_run_are_not_there(place: Place) -> None:
