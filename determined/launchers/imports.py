@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import threading
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 MAX_FILES = 64
@@ -42,14 +43,23 @@ def imports_of(folder: Path, words: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _top_level_imports(file: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _top_level_imports(file: Path) -> Sequence[tuple[str, tuple[str, ...]]]:
     """Modules that are imported when a file is executed, each with the names that are taken from it."""
     try:
-        source = file.read_bytes()
-        with _parsing:
-            tree = ast.parse(source)
+        return _imports_in(file.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError, SystemError):
-        return
+        return ()
+
+
+@lru_cache(maxsize=MAX_FILES)
+def _imports_in(source: bytes) -> Sequence[tuple[str, tuple[str, ...]]]:
+    """The same for its text. All runs of a search have the same."""
+    with _parsing:
+        tree = ast.parse(source)
+    return tuple(_imports_of_tree(tree))
+
+
+def _imports_of_tree(tree: ast.Module) -> Iterator[tuple[str, tuple[str, ...]]]:
     waiting: list[ast.stmt] = list(tree.body)
     while waiting:
         node = waiting.pop()

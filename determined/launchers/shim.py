@@ -79,7 +79,7 @@ def _run(folder: Path, lock_fd: int, ready_fd: int, child: Child | None) -> None
     try:
         # The child gets the lock from us by another way.
         os.set_inheritable(lock_fd, False)
-        if claim(folder) and Shim(folder, lock_fd).run(ready_fd, child):
+        if claim(folder, child) and Shim(folder, lock_fd).run(ready_fd, child):
             return
     except BaseException:
         with contextlib.suppress(OSError):
@@ -89,15 +89,19 @@ def _run(folder: Path, lock_fd: int, ready_fd: int, child: Child | None) -> None
     os._exit(code)
 
 
-def claim(folder: Path) -> bool:
-    """Make this process the run's one shim, for ever; False when another was first."""
+def claim(folder: Path, child: Child | None = None) -> bool:
+    """Make this process the run's one shim, for ever; False when another was first.
+
+    Args:
+        child: that waits to become the run's program, if it is there already.
+    """
     with files.action("shim.claim"):
         try:
             descriptor = os.open(folder / paths.SHIM, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             return False
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(_identity(None))
+            file.write(_identity(None if child is None else child.pid))
     return True
 
 
@@ -142,7 +146,10 @@ class Shim:
         self._wake_fd = self._listen_to_signals()
         self._leash_fd = self._take_leash()
         child, failure = self._start_child(waiting)
-        paths.write_atomic(self._folder / paths.SHIM, _identity(None if failure else child), "shim.start", sync=False)
+        if failure or waiting is None:
+            # Another child than the one of the claim, or none.
+            record = _identity(None if failure else child)
+            paths.write_atomic(self._folder / paths.SHIM, record, "shim.start", sync=False)
         step("shim.ready.before")
         os.write(ready_fd, b"1")
         os.close(ready_fd)

@@ -90,11 +90,14 @@ class Spool:
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._pending = b""
+        # What a shim before us has written may not be on the disk yet.
+        self._is_synced = os.fstat(self._fd).st_size == 0
         self.blocked = False
 
     def append(self, data: bytes) -> None:
         """Write now, or keep it for `retry`."""
         self._pending += data
+        self._is_synced = False
         self.retry()
 
     def retry(self) -> None:
@@ -120,4 +123,6 @@ class Spool:
         while self._pending:
             self._pending = self._pending[os.write(self._fd, self._pending) :]
         self.blocked = False
-        os.fsync(self._fd)
+        if not self._is_synced:
+            os.fsync(self._fd)
+            self._is_synced = True

@@ -27,22 +27,27 @@ BOOT_TEMPLATE = (
 
 
 def install() -> None:
-    """Count the shims that are forked from here; the one of the death's number dies at the death's step."""
+    """Count the runs whose shims are forked from here; that of the death's number dies at the death's step.
+
+    A shim may have several runs, one after the other, and which of them has which is a matter of time. Runs are started
+    one by one.
+    """
     count: Counter[str] = Counter()
     death = json.loads(os.environ.get(DEATH, "null"))
     out = os.open(os.environ[PASSED], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    forks = {"so far": 0, "above": 0}
+    claims = os.open(f"{os.environ[PASSED]}.claims", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    forks = {"above": 0}
+    run = {"number": 0}
 
     def pass_step(name: str) -> None:
+        if name == "shim.claim.before":
+            os.write(claims, b".")
+            run["number"] = os.fstat(claims).st_size
+            count.clear()
         count[name] += 1
-        number = forks["so far"]
-        os.write(out, f"{number} {name} {count[name]}\n".encode())
-        if death == [number, name, count[name]]:
+        os.write(out, f"{run['number']} {name} {count[name]}\n".encode())
+        if death == [run["number"], name, count[name]]:
             os.kill(os.getpid(), signal.SIGKILL)
-
-    def in_parent() -> None:
-        if forks["above"] == 0:
-            forks["so far"] += 1
 
     def in_child() -> None:
         forks["above"] += 1
@@ -51,5 +56,5 @@ def install() -> None:
 
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
-    os.register_at_fork(after_in_parent=in_parent, after_in_child=in_child)
+    os.register_at_fork(after_in_child=in_child)
     steps.hook = pass_step

@@ -34,7 +34,6 @@ def test_every_kind_of_step_is_passed(stage: Stage) -> None:
         "shim.claim.before",
         "shim.claim.after",
         "shim.spawn.after",
-        "shim.start.rename.before",
         "shim.ready.before",
         "shim.sync.after",
         "shim.log.before",
