@@ -164,7 +164,8 @@ class Shim:
             self._spool.append(format_line(time.time(), "e", failure[1].encode("utf-8", "replace")))
         code = failure[0] if failure else _exit_code(self._reaped[child])
         is_recorded = self._record(code, failure[1] if failure else "")
-        # All is done: nobody has to wait until a large process has given back its memory.
+        # All is done: nobody has to wait until a large process has given back its memory, or takes it for a run's.
+        tree.become_reaper(_NAME_WAITING)
         os.close(self._lock_fd)
         self._close()
         return self._news.announce() and is_recorded

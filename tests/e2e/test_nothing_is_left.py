@@ -64,8 +64,9 @@ def test_no_process_is_left(verb: str, model: Path, tmp_path: Path) -> None:
         experiment = created(master.det("e", "create", write_config(tmp_path), str(model)).stdout)
         until_running(session, experiment)
         until_logged(session, trials_of(session, experiment)[0]["id"], "has spawned")
-        processes = family(master)
-        assert len(processes) >= 5
+        # The process beside a run may stay for another.
+        processes = {process for process in family(master) if process.name() != "det-shim"}
+        assert len(processes) >= 4
         first = "kill" if verb == "delete" else verb
         assert master.det("e", first, str(experiment)).returncode == 0
         if verb != "pause":
