@@ -234,7 +234,7 @@ def test_half_of_a_preparation_is_replaced_by_the_next_start(machine: Machine) -
     async def scenario() -> None:
         async with machine.opened() as (launcher, listener):
             machine.folder().joinpath("scratch/work").mkdir(parents=True)
-            machine.folder().joinpath("scratch/work/stale").touch()
+            machine.folder().joinpath("scratch", "work", "stale").touch()
             assert not await launcher.adopt("1.a.1", 0)
             await launcher.start(make_spec("1.a.1", "ls"))
             await listener.exit_of("1.a.1")
