@@ -90,6 +90,25 @@ def test_decisions_and_rungs_are_shown_under_their_own_headings_only(page: Page)
     page.context.close()
 
 
+def test_the_slider_of_events_stays_while_decisions_are_read_and_no_news_comes(page: Page) -> None:
+    # Nothing is ever told over the stream.
+    page.route_web_socket(re.compile("/api/v1/stream"), lambda socket: None)
+    page.goto("/experiments/1/searcher")
+    slider = page.get_by_label("Event", exact=True)
+    last = int(slider.get_attribute("max") or 0)
+    let_through = holds(page, re.compile("/(decisions|rungs)[?]"))
+    slider.press("ArrowLeft")
+    page.wait_for_url(re.compile(f"event={last - 1}$"))
+    expect(slider).to_be_focused()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url(re.compile(f"event={last - 2}$"))
+    expect(slider).to_have_attribute("max", str(last))
+    let_through()
+    expect(page.locator(".body")).to_contain_text(f"up to event {last - 2:,}")
+    expect(slider).to_be_focused()
+    page.context.close()
+
+
 def test_earlier_decisions_that_cannot_be_read_are_asked_for_again(page: Page) -> None:
     page.goto("/experiments/1/searcher")
     marks = page.locator(".decisions .event-no")

@@ -213,6 +213,11 @@ export class ExperimentData implements Subscriber {
     else this.apply(message);
   }
 
+  /** Hears of an event that the search method has answered. */
+  reached(event: number): void {
+    this.lastEvent.value = Math.max(this.lastEvent.value, event);
+  }
+
   /** The version of a part, as far as it can be compared with the stream's. */
   private at(part: Part): number {
     return isOf(part.version.master, this.heard.master) ? part.version.seq : -1;
@@ -239,7 +244,7 @@ export class ExperimentData implements Subscriber {
       }
       if (message.points?.length && news(parts.curves)) this.addPoints(message.points);
       for (const part of this.shown()) if (news(part)) part.version = { master: this.heard.master, seq };
-      this.lastEvent.value = Math.max(this.lastEvent.value, message.last ?? 0);
+      this.reached(message.last ?? 0);
       if (message.decisions) this.decide(message.decisions, message.entries ?? null);
       else if (message.experiment) this.entries.value = null;
     });

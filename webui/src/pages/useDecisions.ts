@@ -15,7 +15,6 @@ interface Log {
   list: Decision[];
   /** Decisions of which those that are wanted are all in the list. */
   entries: number;
-  last: number;
   /** Whether there are none before those of the list. */
   isWhole: boolean;
   /** How far the reading of earlier ones is, if it was not done; what went wrong, if something did. */
@@ -29,7 +28,12 @@ export interface Earlier {
 }
 
 export function useDecisions(data: ExperimentData, event: number | null, trial: number | null) {
-  const read = (before?: number) => experiments.decisions(data.id, { before, limit: PIECE, trial: trial ?? undefined });
+  const read = async (before?: number) => {
+    const found = await experiments.decisions(data.id, { before, limit: PIECE, trial: trial ?? undefined });
+    // It outlives what is forgotten when something else is asked for, also where no stream tells it.
+    data.reached(found.last);
+    return found;
+  };
   /** What is known, so that only what is new is read; forgotten when it cannot be compared. */
   const known = useRef<Log | null>(null);
   const asked = useRef({});
@@ -106,7 +110,7 @@ export function useDecisions(data: ExperimentData, event: number | null, trial: 
   };
   return {
     list,
-    last: Math.max(log?.last ?? 0, data.lastEvent.value),
+    last: data.lastEvent.value,
     earlier: log && !log.isWhole && log.list.length ? { state: log.earlier ?? null, read: more } : null,
     again,
   };
@@ -122,7 +126,6 @@ async function newest(read: (before?: number) => Promise<Decisions>, event: numb
   const found: Log = {
     list: first.decisions,
     entries: first.entries,
-    last: first.last,
     isWhole: first.decisions.length < PIECE,
   };
   if (event !== null || known === null) return found;
