@@ -104,6 +104,14 @@ def until_running(session: Session, experiment_id: int, trials: int = 1) -> dict
     raise AssertionError(f"experiment {experiment_id} ended before {trials} trials ran")
 
 
+def until_trial(session: Session, experiment_id: int) -> dict[str, Any]:
+    """Wait for the first trial."""
+    for line in session.stream(f"/api/v1/experiments/{experiment_id}/watch", {"follow": True}):
+        if line["result"]["trials"]["total"]:
+            return trials_of(session, experiment_id)[0]
+    raise AssertionError(f"experiment {experiment_id} ended without a trial")
+
+
 def until_logged(session: Session, trial_id: int, text: str, times: int = 1) -> None:
     """Wait until a text was written so often into a trial's log."""
     left = times

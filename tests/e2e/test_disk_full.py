@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from determined.testing.cluster import LocalMaster
-from tests.e2e.support import MODEL, created, trials_of, until_logged, until_over, write_config
+from tests.e2e.support import MODEL, created, trials_of, until_logged, until_over, until_trial, write_config
 
 ROOT = Path(__file__).parent.parent.parent
 SIZE = 24 << 20
@@ -83,7 +83,7 @@ def test_nothing_is_lost_and_everything_goes_on_when_there_is_space_again(master
     config = write_config(tmp_path, gate=str(gate), blocked=str(blocked))
     with master.session() as session:
         experiment = created(master.det("e", "create", config, str(model)).stdout)
-        until_logged(session, 1, "waits at the gate")
+        until_logged(session, until_trial(session, experiment)["id"], "waits at the gate")
         ballast = fill(Path(f"/proc/{master.pid}/root{master.data}"))
         gate.open("w").close()
         # Blocks until a report of the trial has been refused.

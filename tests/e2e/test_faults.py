@@ -8,7 +8,6 @@ import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -23,6 +22,7 @@ from tests.e2e.support import (
     until_logged,
     until_over,
     until_running,
+    until_trial,
     write_config,
 )
 
@@ -144,14 +144,6 @@ def test_a_killed_remote_runner_goes_on_with_the_search_that_it_had_begun(tmp_pa
         assert [t["state"] for t in trials] == ["STATE_COMPLETED"] * 6
         assert [t["restarts"] for t in trials] == [0] * 6
         assert trials_of(session, outer)[0]["restarts"] == 2
-
-
-def until_trial(session: Session, experiment_id: int) -> dict[str, Any]:
-    """Wait for the first trial."""
-    for line in session.stream(f"/api/v1/experiments/{experiment_id}/watch", {"follow": True}):
-        if line["result"]["trials"]["total"]:
-            return trials_of(session, experiment_id)[0]
-    raise AssertionError(f"experiment {experiment_id} ended without a trial")
 
 
 def processes_of(master: LocalMaster, allocation_id: str) -> list[psutil.Process]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from determined.testing.cluster import LocalMaster
-from tests.e2e.support import created, trials_of, until_logged, until_over
+from tests.e2e.support import created, trials_of, until_logged, until_over, until_trial
 
 LONG = """
 import determined as det
@@ -62,9 +62,10 @@ def submit(master: LocalMaster, folder: Path, script: str, priority: int) -> int
 def test_the_less_important_trial_saves_makes_room_and_goes_on(tmp_path: Path, from_the_start: bool) -> None:
     with LocalMaster(tmp_path / "m", slots=1) as master, master.session() as session:
         low = submit(master, tmp_path, LONG, 60)
-        until_logged(session, 1, "trained")
+        until_logged(session, until_trial(session, low)["id"], "trained")
         high = submit(master, tmp_path, SHORT, 10 if from_the_start else 61)
         if not from_the_start:
+            until_trial(session, high)
             queue = master.det("job", "list").stdout
             assert f"Trial 2 (Experiment {high})" in queue
             assert "1 slot: 0 of 1 free" in queue
