@@ -64,13 +64,6 @@ def until_stopped(session: Session, experiment: int) -> None:
             return
 
 
-def until_trials(session: Session, experiment: int) -> list[dict[str, Any]]:
-    for _ in session.stream(f"/api/v1/experiments/{experiment}/watch", {"follow": True}):
-        if found := trials_of(session, experiment):
-            return found
-    raise AssertionError("the experiment ended without a trial")
-
-
 def checkpoints_of(session: Session, experiment: int) -> list[dict[str, Any]]:
     answer = session.get(f"/api/v1/experiments/{experiment}/checkpoints")
     found: list[dict[str, Any]] = answer["checkpoints"]

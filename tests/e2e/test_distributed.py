@@ -18,9 +18,8 @@ from tests.e2e.ranks import (
     pause_and_resume,
     submit,
     until_at_the_pause,
-    until_trials,
 )
-from tests.e2e.support import MODEL, events_of, trials_of, until_over
+from tests.e2e.support import MODEL, events_of, trials_of, until_over, until_trial
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def test_ranks_train_in_step_store_in_shards_pause_and_resume(
     master: LocalMaster, session: Session, tmp_path: Path, entrypoint: str, torch: bool
 ) -> None:
     experiment = submit(master, tmp_path, entrypoint, torch=torch, pause_at=3)
-    (trial,) = (t["id"] for t in until_trials(session, experiment))
+    trial = until_trial(session, experiment)["id"]
     until_at_the_pause(session, trial, 2)
     pause_and_resume(master, session, experiment, trial, 2)
     metrics = session.get(f"/api/v1/trials/{trial}/workloads", params={"limit": -1})["workloads"]

@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from determined.testing.cluster import LocalMaster
-from tests.e2e.ranks import MULTI, lines_of, pause_and_resume, submit, until_at_the_pause, until_trials
+from tests.e2e.ranks import MULTI, lines_of, pause_and_resume, submit, until_at_the_pause
+from tests.e2e.support import until_trial
 from tests.on_ray.search import Search, assert_ends_as_if_nothing_had_happened, search
 from tests.on_ray.support import RayCluster, on
 
@@ -62,7 +63,7 @@ def test_a_node_of_a_trial_on_two_of_them_dies_which_is_nobodys_fault(
     """The ranks elsewhere fail because of it, long before Ray has noticed."""
     experiment = submit(master, tmp_path, MULTI, pause_at=3)
     with master.session() as session:
-        (trial,) = (t["id"] for t in until_trials(session, experiment))
+        trial = until_trial(session, experiment)["id"]
         until_at_the_pause(session, trial, 2)
         runs = cluster.runs()
         if how == "raylet":

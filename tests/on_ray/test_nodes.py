@@ -19,9 +19,8 @@ from tests.e2e.ranks import (
     pause_and_resume,
     submit,
     until_at_the_pause,
-    until_trials,
 )
-from tests.e2e.support import trials_of, until_over
+from tests.e2e.support import trials_of, until_over, until_trial
 from tests.on_ray.support import RayCluster, on
 
 RANKS = 4
@@ -57,7 +56,7 @@ def test_ranks_on_two_nodes_train_in_step_whatever_is_killed_store_in_shards_pau
 ) -> None:
     """A lost part of a run takes the others with it, and nobody is to blame; a lost master takes nothing with it."""
     experiment = submit(master, tmp_path, entrypoint, slots=RANKS, torch=torch, pause_at=3)
-    (trial,) = (t["id"] for t in until_trials(session, experiment))
+    trial = until_trial(session, experiment)["id"]
     until_at_the_pause(session, trial, RANKS)
     runs = cluster.runs()
     assert {cluster.node_of(process) for process in runs} == {"first", "second"}
@@ -97,7 +96,7 @@ def test_kill_leaves_no_process_on_any_node(
     master: LocalMaster, session: Session, tmp_path: Path, cluster: RayCluster
 ) -> None:
     experiment = submit(master, tmp_path, MULTI, slots=RANKS, pause_at=3)
-    (trial,) = (t["id"] for t in until_trials(session, experiment))
+    trial = until_trial(session, experiment)["id"]
     until_at_the_pause(session, trial, RANKS)
     assert master.det("e", "kill", str(experiment)).returncode == 0
     assert until_over(session, experiment) == "STATE_CANCELED"
