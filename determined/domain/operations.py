@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 from msgspec.structs import force_setattr
 
+from determined.domain.reasons import Explanation
+
 
 class _Operation(msgspec.Struct, frozen=True, gc=False):
     pass
@@ -35,7 +37,7 @@ class Create(_Operation, frozen=True):
     request_id: uuid.UUID
     hparams: str
     checkpoint: str | None = None
-    reason: str | None = None
+    reason: str | Explanation | None = None
     source_trial: uuid.UUID | None = None
 
     if TYPE_CHECKING:
@@ -45,7 +47,7 @@ class Create(_Operation, frozen=True):
             request_id: uuid.UUID,
             hparams: Mapping[str, Any] | str,
             checkpoint: Any = None,
-            reason: str | None = None,
+            reason: str | Explanation | None = None,
             source_trial: uuid.UUID | None = None,
         ) -> None: ...
 
@@ -81,7 +83,7 @@ class ValidateAfter(_Operation, frozen=True):
 
     request_id: uuid.UUID
     length: int
-    reason: str | None = None
+    reason: str | Explanation | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.request_id, uuid.UUID):
@@ -99,7 +101,7 @@ class Close(_Operation, frozen=True):
     """Say that a trial gets no more work: it finishes what it has and ends."""
 
     request_id: uuid.UUID
-    reason: str | None = None
+    reason: str | Explanation | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.request_id, uuid.UUID):
@@ -124,7 +126,7 @@ class Shutdown(_Operation, frozen=True):
 
     cancel: bool = False
     failure: bool = False
-    reason: str | None = None
+    reason: str | Explanation | None = None
 
 
 Operation = Create | ValidateAfter | Close | Progress | Shutdown

@@ -132,7 +132,7 @@ def _order(engine: Core, trial: Trial, op: ValidateAfter | Close) -> None:
 
 def _shut_down(engine: Core, op: Shutdown) -> None:
     if op.failure:
-        engine.message = op.reason or "the search method ended the search as failed"
+        engine.message = str(op.reason or "") or "the search method ended the search as failed"
         engine.enter(ExperimentState.STOPPING_ERROR)
     else:
         engine.enter(ExperimentState.STOPPING_CANCELED if op.cancel else ExperimentState.STOPPING_COMPLETED)

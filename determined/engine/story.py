@@ -73,7 +73,7 @@ class _Teller:
             if self.request_id is None:
                 continue
             if isinstance(op, Shutdown):
-                yield "the search method ended the search" + _why(op.reason)
+                yield "the search method ended the search" + _why(str(op.reason or ""))
             elif not isinstance(op, Progress) and op.request_id == self.request_id:
                 yield _ordered(op)
 
@@ -86,10 +86,10 @@ def _ends_the_search(fact: Fact) -> bool:
 
 def _ordered(op: Create | ValidateAfter | Close) -> str:
     if isinstance(op, Create):
-        return f"the search method created it with {op.hparams}{_source(op)}" + _why(op.reason)
+        return f"the search method created it with {op.hparams}{_source(op)}" + _why(str(op.reason or ""))
     if isinstance(op, ValidateAfter):
-        return f"the search method asked it to train to {op.length} and validate" + _why(op.reason)
-    return "the search method closed it" + _why(op.reason)
+        return f"the search method asked it to train to {op.length} and validate" + _why(str(op.reason or ""))
+    return "the search method closed it" + _why(str(op.reason or ""))
 
 
 def _source(op: Create) -> str:

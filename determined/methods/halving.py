@@ -19,7 +19,9 @@ import msgspec
 
 from determined.domain.events import ExitedReason
 from determined.domain.operations import Close, Create, Operation, ValidateAfter
+from determined.domain.reasons import Explanation
 from determined.methods.arguments import check_divisor, check_rungs, exact, number_of
+from determined.methods import halving_words as why
 from determined.methods.halving_words import Words
 from determined.methods.rungs import Rung, plain
 
@@ -123,14 +125,14 @@ class Bracket:
         self.plan = plan
         self.request_id = request_id
         self.point = point
-        self.words = Words(plan.divisor, plan.number)
+        self.words = Words(plan.divisor, plan.number, plan.lengths, plan.max_trials)
         self.sign = 1.0 if plan.smaller_is_better else -1.0
         self.rungs = [Rung(length) for length in plan.lengths]
         self.top = len(plan.lengths) - 1
         self.members: list[Member] = []
         self.invalid = 0
         self.ended = 0
-        self._first = self.words.first_length(plan.lengths[0])
+        self._first = self.words.first_length()
 
     # What happens to it
 
@@ -150,7 +152,7 @@ class Bracket:
         member = Member(number, self.request_id(number), self.plan.number or 0)
         self.members.append(member)
         self.rungs[0].training += 1
-        reason = self.words.starts(cause, self.started, self.plan.max_trials)
+        reason = self.words.starts(cause, self.started)
         return [
             Create(member.request_id, self.point(number), reason=reason),
             ValidateAfter(member.request_id, self.rungs[0].length, self._first),
@@ -221,7 +223,7 @@ class Bracket:
             return self.judge(member, rung, loss, operations)
         index = rung.add(member.number, loss)
         if member.phase is Phase.TRAINING:
-            reason = self.words.full_length(rung.length, member.metric, index + 1, len(rung))
+            reason = why.FullLength(self.words, member.rung, index + 1, len(rung), member.metric)
             operations.append(self.close(member, reason))
         return None
 
@@ -254,9 +256,8 @@ class Bracket:
         if member.phase is not Phase.WAITING:
             return member
         member.phase = Phase.TRAINING
-        reason = self.words.goes_on(
-            is_own, rung.length, member.metric, index + 1, len(rung), member.rung - 1, places, upper.length
-        )
+        words = why.GoesOn if is_own else why.GoesOnLate
+        reason = words(self.words, member.rung - 1, index + 1, len(rung), member.metric, places)
         operations.append(ValidateAfter(member.request_id, upper.length, reason))
         return None
 
@@ -269,11 +270,12 @@ class Bracket:
             # Oldest first: trials that are near each other in memory are closed one after the other.
             ranked = sorted(rung.ranks(rung.waiting), key=itemgetter(1))
             rung.waiting.clear()
+            among = len(rung)
             for index, trial in ranked:
-                reason = self.words.left(index + 1, len(rung), number, places)
+                reason = why.Left(self.words, number, index + 1, among, places)
                 operations.append(self.close(self.members[trial], reason))
 
-    def close(self, member: Member, reason: str) -> Close:
+    def close(self, member: Member, reason: Explanation) -> Close:
         """No more work for a trial."""
         member.phase = Phase.OVER
         return Close(member.request_id, reason)

@@ -8,6 +8,7 @@ from typing import Any
 
 from determined.domain.operations import Operation
 from determined.methods.halving import Bracket, Member, Phase, Plan
+from determined.methods.halving_words import Stopped
 from determined.methods.rungs import Rung
 
 
@@ -29,7 +30,7 @@ class StoppingBracket(Bracket):
                 member.phase = Phase.WAITING
             return self.promote(member, True, index, places, operations)
         if member.phase is Phase.TRAINING:
-            reason = self.words.stopped(rung.length, member.metric, index + 1, len(rung), member.rung, places)
+            reason = Stopped(self.words, member.rung, index + 1, len(rung), member.metric, places)
             operations.append(self.close(member, reason))
         return None
 

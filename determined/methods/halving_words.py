@@ -2,75 +2,180 @@
 
 from __future__ import annotations
 
-from determined.domain.reasons import Reason
+from collections.abc import Mapping
 
-# The names of the numbers of each kind of reason, in the order of the values.
-_STARTS = ("trial", "trials")
-_STOPPED = ("length", "metric", "rank", "of", "rung", "divisor", "places")
-_GOES_ON = (*_STOPPED, "next_length")
-_LEFT = ("rank", "of", "rung", "divisor", "places")
-_FULL_LENGTH = ("length", "metric", "rank", "of")
+import msgspec
+
+from determined.domain.reasons import Explanation, Number, Reason
 
 
-class Words:
-    """Makes the reasons of one bracket; ranks count from 1, rungs and brackets from 0.
+class Words(msgspec.Struct, frozen=True):
+    """What the reasons of one bracket have in common; in all of them ranks count from 1, rungs and brackets from 0.
 
-    Args:
+    Attributes:
         divisor: one trial in so many is promoted.
         bracket: its number when there are several, else None.
+        lengths: of its rungs.
+        trials: how many it starts.
     """
 
-    def __init__(self, divisor: float, bracket: int | None) -> None:
-        self.divisor = divisor
-        self.more: dict[str, int] = {} if bracket is None else {"bracket": bracket}
-        self._more = tuple(self.more.values())
-        self._starts, self._goes_on, self._stopped, self._left, self._full_length = (
-            names + tuple(self.more) for names in (_STARTS, _GOES_ON, _STOPPED, _LEFT, _FULL_LENGTH)
-        )
-        self._of = "" if bracket is None else f" of bracket {bracket}"
-        self._within = "" if bracket is None else f" in bracket {bracket}"
-        self._top = f"the top 1/{divisor:g}"
+    divisor: float
+    bracket: int | None
+    lengths: tuple[int, ...]
+    trials: int
 
-    def starts(self, cause: str, trial: int, trials: int) -> Reason:
-        """A new trial, for this cause."""
-        text = f"{cause}: starts trial {trial} of {trials}{self._within}"
-        return Reason.of(text, self._starts, (trial, trials, *self._more))
+    @property
+    def more(self) -> Mapping[str, Number]:
+        """What each reason tells beside its own numbers."""
+        return {} if self.bracket is None else {"bracket": self.bracket}
 
-    def first_length(self, length: int) -> Reason:
+    @property
+    def of(self) -> str:
+        """Which bracket a rung is one of."""
+        return "" if self.bracket is None else f" of bracket {self.bracket}"
+
+    @property
+    def within(self) -> str:
+        """Which bracket a trial is in."""
+        return "" if self.bracket is None else f" in bracket {self.bracket}"
+
+    @property
+    def top(self) -> str:
+        """Those that are promoted."""
+        return f"the top 1/{self.divisor:g}"
+
+    def starts(self, cause: str, trial: int) -> Explanation:
+        """Why there is a new trial, which counts from 1."""
+        return Starts(self, cause, trial)
+
+    def first_length(self) -> Reason:
         """The first work of every trial."""
-        return Reason.told(f"trains to {length} for rung 0{self._of}", length=length, rung=0, **self.more)
+        length = self.lengths[0]
+        return Reason.told(f"trains to {length} for rung 0{self.of}", length=length, rung=0, **self.more)
 
-    def goes_on(
-        self, is_own: bool, length: int, metric: float, rank: int, of: int, rung: int, places: int, next_length: int
-    ) -> Reason:
-        """A trial goes on because of its own result (``is_own``), or because of another's."""
-        if is_own:
-            why = f"{self._reached(length, metric, rank, of, rung)}, inside {self._top} ({places})"
-        else:
-            why = (
-                f"{of} results in rung {rung}{self._of} leave room for {places}; "
-                f"rank {rank} with {metric:.6g} was waiting"
-            )
-        numbers = (length, metric, rank, of, rung, self.divisor, places, next_length, *self._more)
-        return Reason.of(f"{why}: goes on to {next_length}", self._goes_on, numbers)
 
-    def stopped(self, length: int, metric: float, rank: int, of: int, rung: int, places: int) -> Reason:
-        """A trial is closed as soon as it has reported."""
-        text = f"{self._reached(length, metric, rank, of, rung)}, outside {self._top} ({places}): stopped"
-        numbers = (length, metric, rank, of, rung, self.divisor, places, *self._more)
-        return Reason.of(text, self._stopped, numbers)
+class _Worded(Explanation, msgspec.Struct, frozen=True, gc=False, eq=False):
+    words: Words
 
-    def left(self, rank: int, of: int, rung: int, places: int) -> Reason:
-        """A trial is closed because its rung is complete and it was not promoted."""
-        is_outside = rank > places
-        why = f"outside {self._top} ({places})" if is_outside else "and no result is to come that could promote it"
-        text = f"not promoted from rung {rung}{self._of}: rank {rank} of {of}, {why}"
-        return Reason.of(text, self._left, (rank, of, rung, self.divisor, places, *self._more))
 
-    def full_length(self, length: int, metric: float, rank: int, of: int) -> Reason:
-        """A trial has brought its result to the top rung."""
-        text = f"reached the full length {length} with {metric:.6g}: rank {rank} of {of}{self._within}"
-        return Reason.of(text, self._full_length, (length, metric, rank, of, *self._more))
+class Starts(_Worded, frozen=True, gc=False, eq=False):
+    """A new trial, for this cause."""
 
-    def _reached(self, length: int, metric: float, rank: int, of: int, rung: int) -> str:
-        return f"reached {length} with {metric:.6g}: rank {rank} of {of} in rung {rung}{self._of}"
+    cause: str
+    trial: int
+
+    @property
+    def numbers(self) -> Mapping[str, Number]:
+        """Which trial of how many."""
+        return {"trial": self.trial, "trials": self.words.trials, **self.words.more}
+
+    def __str__(self) -> str:
+        return f"{self.cause}: starts trial {self.trial} of {self.words.trials}{self.words.within}"
+
+
+class _Ranked(_Worded, frozen=True, gc=False, eq=False):
+    """About a trial with this rank among the results of a rung, of which there are ``among``."""
+
+    rung: int
+    rank: int
+    among: int
+
+
+class _Judged(_Ranked, frozen=True, gc=False, eq=False):
+    """About a trial below the top; ``places`` of its rung are inside the top share."""
+
+    metric: float
+    places: int
+
+    @property
+    def numbers(self) -> Mapping[str, Number]:
+        """What was compared with what."""
+        return {
+            "length": self.words.lengths[self.rung],
+            "metric": self.metric,
+            "rank": self.rank,
+            "of": self.among,
+            "rung": self.rung,
+            "divisor": self.words.divisor,
+            "places": self.places,
+            **self._where_to(),
+            **self.words.more,
+        }
+
+    def _where_to(self) -> Mapping[str, Number]:
+        return {}
+
+    def _reached(self) -> str:
+        length, of = self.words.lengths[self.rung], self.words.of
+        return f"reached {length} with {self.metric:.6g}: rank {self.rank} of {self.among} in rung {self.rung}{of}"
+
+
+class GoesOn(_Judged, frozen=True, gc=False, eq=False):
+    """A trial goes on because of its own result."""
+
+    def __str__(self) -> str:
+        return f"{self._reached()}, inside {self.words.top} ({self.places}): goes on to {self._next}"
+
+    @property
+    def _next(self) -> int:
+        return self.words.lengths[self.rung + 1]
+
+    def _where_to(self) -> Mapping[str, Number]:
+        return {"next_length": self._next}
+
+
+class GoesOnLate(GoesOn, frozen=True, gc=False, eq=False):
+    """A trial goes on because of another's result."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.among} results in rung {self.rung}{self.words.of} leave room for {self.places}; "
+            f"rank {self.rank} with {self.metric:.6g} was waiting: goes on to {self._next}"
+        )
+
+
+class Stopped(_Judged, frozen=True, gc=False, eq=False):
+    """A trial is closed as soon as it has reported."""
+
+    def __str__(self) -> str:
+        return f"{self._reached()}, outside {self.words.top} ({self.places}): stopped"
+
+
+class Left(_Ranked, frozen=True, gc=False, eq=False):
+    """A trial is closed because its rung is complete and it was not promoted."""
+
+    places: int
+
+    @property
+    def numbers(self) -> Mapping[str, Number]:
+        """Its place among the results."""
+        return {
+            "rank": self.rank,
+            "of": self.among,
+            "rung": self.rung,
+            "divisor": self.words.divisor,
+            "places": self.places,
+            **self.words.more,
+        }
+
+    def __str__(self) -> str:
+        is_outside = self.rank > self.places
+        outside = f"outside {self.words.top} ({self.places})"
+        why = outside if is_outside else "and no result is to come that could promote it"
+        return f"not promoted from rung {self.rung}{self.words.of}: rank {self.rank} of {self.among}, {why}"
+
+
+class FullLength(_Ranked, frozen=True, gc=False, eq=False):
+    """A trial has brought its result to the top rung."""
+
+    metric: float
+
+    @property
+    def numbers(self) -> Mapping[str, Number]:
+        """Its result and its place among the others."""
+        length = self.words.lengths[self.rung]
+        return {"length": length, "metric": self.metric, "rank": self.rank, "of": self.among, **self.words.more}
+
+    def __str__(self) -> str:
+        length, within = self.words.lengths[self.rung], self.words.within
+        return f"reached the full length {length} with {self.metric:.6g}: rank {self.rank} of {self.among}{within}"

@@ -122,7 +122,8 @@ class OptunaSearch(PooledBracketSearch):
         self._asked: list[int] = []
         self._numbers: list[list[int]] = [[] for _ in self.brackets]
         for index, bracket in enumerate(self.brackets):
-            bracket.words = _Words(divisor, bracket.plan.number, self.study)
+            plan = bracket.plan
+            bracket.words = _Words(divisor, plan.number, plan.lengths, plan.max_trials, self.study)
             bracket.point = functools.partial(self._ask, index)
 
     def _ask(self, bracket: int, number: int) -> Mapping[str, Any]:
@@ -191,21 +192,18 @@ class OptunaSearch(PooledBracketSearch):
                 self.study.tell(number, None)
 
 
-class _Words(Words):
+class _Words(Words, frozen=True):
     """Says for each new trial what the sampler knew."""
 
-    def __init__(self, divisor: float, bracket: int | None, study: Study) -> None:
-        super().__init__(divisor, bracket)
-        self._where = "" if bracket is None else " in bracket {bracket}"
-        self.study = study
+    study: Study
 
-    def starts(self, cause: str, trial: int, trials: int) -> Reason:
-        proposal = "{sampler}'s proposal {trial} of {trials}" + self._where
+    def starts(self, cause: str, trial: int) -> Reason:
+        proposal = f"{{sampler}}'s proposal {{trial}} of {{trials}}{self.within}"
         return Reason(
             f"{cause}: {proposal}, knowing {{results}} results and {{pending}} pending trials",
             sampler=self.study.name,
             trial=trial,
-            trials=trials,
+            trials=self.trials,
             results=self.study.known,
             pending=self.study.pending,
             **self.more,

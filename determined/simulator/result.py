@@ -13,6 +13,7 @@ import msgspec
 
 from determined.domain.ids import TrialId
 from determined.domain.operations import Operation
+from determined.domain.reasons import Explanation
 from determined.errors import DeterminedError
 
 
@@ -30,7 +31,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     operation: Operation
 
     @property
-    def reason(self) -> str | None:
+    def reason(self) -> str | Explanation | None:
         """Why, if the method says so."""
         return getattr(self.operation, "reason", None)
 

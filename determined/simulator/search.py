@@ -63,9 +63,12 @@ class Search:
 
     def tell(self, fact: Fact) -> None:
         """Hand a fact to the engine, and all that follows from it to the method; reports of progress go elsewhere."""
-        self._handle(fact)
-        while self._queue:
-            self._hear(self._queue.popleft(), fact.at)
+        effects = self.engine.handle(fact)
+        if effects:
+            self._carry_out(effects)
+        queue = self._queue
+        while queue:
+            self._hear(queue.popleft(), fact.at)
         if len(self.engine.dirty) > _MOST_DIRTY:
             # They wait for a snapshot, which nobody takes here.
             self.engine.dirty.clear()
@@ -116,16 +119,14 @@ class Search:
 
     def _post(self, operations: tuple[Operation, ...], at: float) -> None:
         self._unposted = []
-        first = TrialId(self.created + 1)
-        trigger = self.state.last_event_id
-        self._handle(facts.OperationsPosted(at=at, operations=operations, trigger=trigger, first_trial_id=first))
+        first, trigger = TrialId(self.created + 1), self.state.last_event_id
+        posted = facts.OperationsPosted(at=at, operations=operations, trigger=trigger, first_trial_id=first)
+        self._carry_out(self.engine.handle(posted))
 
-    def _handle(self, fact: Fact) -> None:
-        carriers = self.carriers
-        for effect in self.engine.handle(fact):
+    def _carry_out(self, effects: Sequence[fx.Effect]) -> None:
+        carriers, enqueue = self.carriers, self._queue.append
+        for effect in effects:
             if type(effect) is fx.EventEnqueued:
-                self._queue.append(effect)
-                continue
-            carry = carriers.get(type(effect))
-            if carry is not None:
-                carry(effect)
+                enqueue(effect)
+            elif type(effect) in carriers:
+                carriers[type(effect)](effect)

@@ -23,7 +23,7 @@ from determined.domain.events import (
     ValidationCompleted,
 )
 from determined.domain.operations import Close, Create, Operation, Progress, Shutdown, ValidateAfter
-from determined.domain.reasons import numbers_of
+from determined.domain.reasons import Explanation, numbers_of
 from determined.domain.states import ExperimentState
 from determined.errors import InvalidInput, InvalidOperations
 from determined.wire.searcher_fields import Fields, integer, one_of, show
@@ -226,7 +226,7 @@ def _experiment_state(fields: Fields) -> ExperimentState:
         fields.wrong("experimentState", f"is no state of an experiment: {show(name)}")
 
 
-def _with_reason(body: dict[str, Any], reason: str | None) -> dict[str, Any]:
+def _with_reason(body: dict[str, Any], reason: str | Explanation | None) -> dict[str, Any]:
     if reason is None:
         return body
     numbers = numbers_of(reason)

@@ -90,7 +90,7 @@ class Fields:
             self.wrong(name, f"must be true or false, got {show(value)}")
         return value
 
-    def reason(self) -> str | None:
+    def reason(self) -> str | Reason | None:
         """The explanation that came with the operation."""
         value = self.get("reason")
         if value is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from determined.domain.operations import Close, Create, Operation, Progress, ValidateAfter
-from determined.domain.reasons import numbers_of
+from determined.domain.reasons import Explanation, numbers_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def difference(recorded: Operation | None, replayed: Operation | None) -> tuple[
     )
 
 
-def reason_of(op: Operation | None) -> str | None:
+def reason_of(op: Operation | None) -> str | Explanation | None:
     """The reason that an operation carries."""
     return getattr(op, "reason", None)
 
