@@ -8,9 +8,11 @@ results on the disk, reports on the way, and a copy of the tuner. Optuna has no 
 no clock and no workers, which spares it work. Both run in an environment of their own, ``.venv-peers``, which is made
 when it is missing. Processor time is measured everywhere.
 
-How many reports a search of 1,000 trials makes is a matter of luck (3,000 to 5,500 of them), so several seeds count
-together. A large search makes fewer reports for each trial than a small one: fewer trials are promoted by mistake. The
-time for a trial is what shows whether the cost grows.
+How many reports a search of 1,000 trials makes is a matter of luck (3,000 to 6,500 of them), and so is what else the
+machine does meanwhile. So each size is searched with several seeds, the sizes take turns, and what counts is the median
+search by its cost of a report. A large search makes fewer reports for each
+trial than a small one, because fewer trials are promoted by mistake: the time for a trial is what shows whether the
+cost grows.
 """
 
 from __future__ import annotations
@@ -19,11 +21,12 @@ import gc
 import json
 import os
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,18 +45,23 @@ ENVIRONMENT = Environment(
     ".venv-peers", ("optuna>=5,<6", "syne-tune[basic]==0.16.0", "fsspec", "huggingface-hub", "pyarrow")
 )
 LEAST_PER_S = 30_000
+_TURNS = 5
+_MOST_IN_A_TURN = 5
 SLOWER_AT_MOST = 1.3
-"""Of a report in a search of 100,000 trials, against the least speed at 1,000."""
+"""A report in a search of 100,000 trials than one in a search of 1,000."""
 AHEAD = {("syne_tune", 1_000): 20.0, ("optuna", 1_000): 2.0, ("optuna", 10_000): 15.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What one search took."""
+    """What one search took. The slower of two is less."""
 
     trials: int
     reports: int
     seconds: float
+
+    def __lt__(self, other: Speed) -> bool:
+        return self.per_second < other.per_second
 
     @property
     def per_second(self) -> float:
@@ -66,16 +74,35 @@ class Speed:
         return self.seconds / self.trials * 1e6
 
 
-def ours(trials: int, *, stop_once: bool = False, on_table: bool = False) -> Speed:
-    """Searches with several seeds together, more of them the shorter they are; of each seed, the fastest of three."""
-    recorded = _table(trials) if on_table else None
-    runs = [_fastest(trials, stop_once, recorded, seed) for seed in range(max(1, min(10, 30_000 // trials)))]
-    return Speed(trials * len(runs), sum(run.reports for run in runs), sum(run.seconds for run in runs))
+def ours(sizes: Iterable[int], *variants: str) -> dict[int, Speed]:
+    """The median search of each size; the sizes take turns, and small ones have more searches in each.
+
+    Args:
+        variants: "stopping", "on a table", or neither for promotion and a function.
+    """
+    runs: dict[int, list[Speed]] = {n: [] for n in sizes}
+    for turn in range(_TURNS):
+        for n, found in runs.items():
+            each = max(1, min(_MOST_IN_A_TURN, 20_000 // n))
+            found += _in_process(n, turn * each, each, variants)
+    return {n: statistics.median_high(found) for n, found in runs.items()}
 
 
-def _fastest(trials: int, stop_once: bool, recorded: Table | None, seed: int) -> Speed:
-    runs = [_one(trials, stop_once, recorded, seed) for _ in range(3)]
-    return min(runs, key=lambda run: run.seconds)
+def _in_process(trials: int, first_seed: int, seeds: int, variants: Sequence[str]) -> list[Speed]:
+    """Searches in a process of their own, as those of the other tools: what went on before leaves its marks on memory."""
+    command = [sys.executable, "-m", "bench.simulator", str(trials), str(first_seed), str(seeds), *variants]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [Speed(trials, reports, seconds) for reports, seconds in json.loads(done.stdout)]
+
+
+def _search(trials: int, first_seed: int, seeds: int, *variants: str) -> None:
+    recorded = _table(trials) if "on a table" in variants else None
+    found = []
+    for seed in range(first_seed, first_seed + seeds):
+        # What takes a tenth of a second is done three times over, as something else may hold it up.
+        runs = [_one(trials, "stopping" in variants, recorded, seed) for _ in range(3 if trials <= 1_000 else 1)]
+        found.append(statistics.median_high(runs))
+    print(json.dumps([(speed.reports, speed.seconds) for speed in found]))
 
 
 def _table(trials: int) -> Table:
@@ -109,9 +136,8 @@ def _curve(hparams: Mapping[str, Any], length: float) -> float:
 
 
 def peer(script: str, trials: int, *more: int) -> Speed:
-    """The fastest of several searches of another tool, each in a process of its own; one where it takes long."""
-    runs = [_one_of_peer(script, trials, *more) for _ in range(3 if trials <= 1_000 else 1)]
-    return max(runs, key=lambda run: run.per_second)
+    """The median search of another tool, each in a process of its own; one where it takes long."""
+    return statistics.median_high(_one_of_peer(script, trials, *more) for _ in range(5 if trials <= 1_000 else 1))
 
 
 def _one_of_peer(script: str, trials: int, *more: int) -> Speed:
@@ -129,11 +155,11 @@ def _one_of_peer(script: str, trials: int, *more: int) -> Speed:
 def main(quick: bool = False) -> Section:
     """Measure."""
     sizes = (1_000, 10_000) if quick else (1_000, 10_000, 100_000)
-    promoting = {n: ours(n) for n in sizes}
+    promoting = ours(sizes)
     speeds = {
         "ours, promotion": promoting,
-        "ours, stopping": {n: ours(n, stop_once=True) for n in sizes[:2]},
-        "ours, on a table": {1_000: ours(1_000, on_table=True)},
+        "ours, stopping": ours(sizes[:2], "stopping"),
+        "ours, on a table": ours(sizes[:1], "on a table"),
         "syne_tune": {1_000: peer("syne_tune_asha.py", 1_000, WORKERS, 1)},
         "syne_tune, bare": {1_000: peer("syne_tune_asha.py", 1_000, WORKERS, 0)},
         "optuna": {n: peer("optuna_halving.py", n) for n in sizes[:1] + (() if quick else sizes[1:2])},
@@ -185,6 +211,9 @@ def _checks(own: Mapping[int, Speed], speeds: Mapping[str, Mapping[int, Speed]])
 
 
 if __name__ == "__main__":
+    if sys.argv[1:]:
+        _search(*map(int, sys.argv[1:4]), *sys.argv[4:])
+        sys.exit()
     section = main()
     print(section)
     sys.exit(not section.met)

@@ -138,10 +138,11 @@ def _to_json(hparams: Mapping[str, Any]) -> str:
     Raises:
         TypeError, ValueError: it holds what JSON does not have, such as a number that is not finite.
     """
-    if all(type(name) is str and name.isascii() and _is_simple(value) for name, value in hparams.items()):
-        # Most hyperparameters are like that, and this encoder is fast; about anything else it has its own opinions.
-        return msgspec.json.encode(hparams if type(hparams) is dict else dict(hparams)).decode()
-    return json.dumps(dict(hparams), allow_nan=False, separators=(",", ":"))
+    for name, value in hparams.items():
+        if not (type(name) is str and name.isascii() and _is_simple(value)):
+            return json.dumps(dict(hparams), allow_nan=False, separators=(",", ":"))
+    # Most hyperparameters are like that, and this encoder is fast; about anything else it has its own opinions.
+    return msgspec.json.encode(hparams if type(hparams) is dict else dict(hparams)).decode()
 
 
 def _is_simple(value: Any) -> bool:

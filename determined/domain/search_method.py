@@ -252,15 +252,15 @@ _HEAR: Mapping[type[Any], Callable[[SearchMethod, SearcherState, Any], list[Oper
 
 def _checked(method: SearchMethod, handler: str, answer: object) -> list[Operation]:
     """A list of its own with the operations of an answer."""
-    if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
+    if type(answer) is not list and (isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable)):
         name = f"{type(method).__name__}.{handler}"
         raise InvalidMethodAnswer(f"{name} returned {answer!r}; return a list of operations, [] for none")
     operations = list(answer)
-    for op in operations:
-        if type(op) not in _OPERATIONS:
-            name, allowed = f"{type(method).__name__}.{handler}", ", ".join(sorted(o.__name__ for o in _OPERATIONS))
-            raise InvalidMethodAnswer(f"{name} returned {op!r} among its operations (allowed: {allowed})")
-    return operations
+    if _OPERATIONS.issuperset(map(type, operations)):
+        return operations
+    stranger = next(op for op in operations if type(op) not in _OPERATIONS)
+    name, allowed = f"{type(method).__name__}.{handler}", ", ".join(sorted(o.__name__ for o in _OPERATIONS))
+    raise InvalidMethodAnswer(f"{name} returned {stranger!r} among its operations (allowed: {allowed})")
 
 
 def _progress(method: SearchMethod, state: SearcherState) -> Progress:

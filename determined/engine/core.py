@@ -90,7 +90,7 @@ class Core:
 
     def settle(self, trial: Trial) -> None:
         """Bring a trial to rest: ask for a run, give one up, or finish, as its state demands."""
-        if trial.complete and trial.closed and not trial.state.is_stopping:
+        if trial.closed and trial.complete and not trial.state.is_stopping:
             self.push(trial, TrialState.STOPPING_COMPLETED)
             return
         run = trial.run
@@ -162,7 +162,8 @@ class Core:
         return self.last_checkpoints.get(trial_id) if trial is None else trial.start_from[0]
 
     def _move(self, trial: Trial, target: TrialState) -> None:
-        check_transition(TRIAL_TRANSITIONS, "trial", trial.id, trial.state, target)
+        if target not in TRIAL_TRANSITIONS[trial.state]:
+            check_transition(TRIAL_TRANSITIONS, "trial", trial.id, trial.state, target)
         trial.state = target
         self.mark_changed(trial)
 

@@ -55,7 +55,7 @@ def _check_batch(engine: Core, operations: Sequence[Operation]) -> None:
     for i, op in enumerate(operations):
         if type(op) is not Create:
             continue
-        if op.request_id in engine.index or op.request_id in seen:
+        if op.request_id in engine.index or (seen and op.request_id in seen):
             raise InvalidOperations(
                 f"operation {i}: a trial with request id {op.request_id} exists already; "
                 "use a fresh uuid for each Create"

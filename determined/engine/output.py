@@ -33,14 +33,13 @@ class Output:
 
         The same object serves all facts: there are many, and most fill one or two of its parts.
         """
-        rest, self.rest = self.rest, []
-        if not (self.changed or self.added or self.woken or self.experiment_changed):
-            return rest
         out, self.added = self.added, []
         if self.changed:
             # Most facts change one trial: loops cost less than lists of one member.
             for trial in self.changed.values():
-                out.append(_row(trial))
+                run = trial.run
+                phase = None if run is None else run.phase
+                out.append(fx.TrialChanged(trial.id, trial.state, trial.runs, phase, trial.restarts, trial.closed))
             self.changed.clear()
         if self.experiment_changed:
             out.append(_EXPERIMENT_CHANGED)
@@ -49,13 +48,9 @@ class Output:
             for trial_id in self.woken:
                 out.append(fx.OperationChanged(trial_id))
             self.woken.clear()
-        out += rest
+        out += self.rest
+        self.rest = []
         return out
 
 
 _EXPERIMENT_CHANGED = fx.ExperimentChanged()
-
-
-def _row(trial: Trial) -> fx.TrialChanged:
-    phase = None if trial.run is None else trial.run.phase
-    return fx.TrialChanged(trial.id, trial.state, trial.runs, phase, trial.restarts, trial.closed)

@@ -187,9 +187,9 @@ class SlotPool:
     def grant(self) -> list[Grant]:
         """Hand out what can be handed out now."""
         granted: list[Grant] = []
-        if not self._waiting:
+        if not self._waiting or not (self.free or self._slotless_heap):
             return granted
-        while self._slotless < MAX_SLOTLESS_RUNS:
+        while self._slotless_heap and self._slotless < MAX_SLOTLESS_RUNS:
             request = self._first_slotless()
             if request is None:
                 break
@@ -230,7 +230,7 @@ class SlotPool:
         return len(self._waiting)
 
     def _is_wanted(self, request: Request) -> bool:
-        return self._waiting.get(request.key) is request
+        return self._waiting.get((request.trial_id, request.run_id)) is request
 
     def _drop(self, key: _Key) -> None:
         request = self._waiting.pop(key, None)

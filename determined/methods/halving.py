@@ -191,7 +191,7 @@ class Bracket:
 
         It falls when a trial that has brought results turns out to have invalid hyperparameters, and only then.
         """
-        results, trials = len(self.rungs[0]), self.plan.max_trials
+        results, trials = self.rungs[0].count, self.plan.max_trials
         progress = results / (1.2 * trials)
         return max(progress, self.ended / trials) if results == trials else progress
 
@@ -204,9 +204,9 @@ class Bracket:
         while climber is not None:
             climber = self._settle(climber, loss, operations)
             loss = WORST
-        if any(type(op) is ValidateAfter for op in operations):
+        if operations and any(type(op) is ValidateAfter for op in operations):
             cause = ""
-        if len(self.rungs[0]) == self.plan.max_trials:
+        if self.rungs[0].count == self.plan.max_trials:
             self._close_complete_rungs(operations)
         return operations, cause
 
@@ -223,15 +223,16 @@ class Bracket:
             return self.judge(member, rung, loss, operations)
         index = rung.add(member.number, loss)
         if member.phase is Phase.TRAINING:
-            reason = why.FullLength(self.words, member.rung, index + 1, len(rung), member.metric)
+            reason = why.FullLength(self.words, member.rung, index + 1, rung.count, member.metric)
             operations.append(self.close(member, reason))
         return None
 
     def judge(self, member: Member, rung: Rung, loss: float, operations: list[Operation]) -> Member | None:
         """Rank a result below the top rung and promote who is to be; a trial that is promoted although it is over."""
-        before = int(len(rung) / self.plan.divisor)
+        divisor = self.plan.divisor
+        before = int(rung.count / divisor)
         index = rung.add(member.number, loss)
-        places = int(len(rung) / self.plan.divisor)
+        places = int(rung.count / divisor)
         if member.phase is Phase.TRAINING:
             member.phase = Phase.WAITING
             rung.waiting.add(member.number)
@@ -257,7 +258,7 @@ class Bracket:
             return member
         member.phase = Phase.TRAINING
         words = why.GoesOn if is_own else why.GoesOnLate
-        reason = words(self.words, member.rung - 1, index + 1, len(rung), member.metric, places)
+        reason = words(self.words, member.rung - 1, index + 1, rung.count, member.metric, places)
         operations.append(ValidateAfter(member.request_id, upper.length, reason))
         return None
 
@@ -266,11 +267,11 @@ class Bracket:
         for number, rung in enumerate(self.rungs):
             if rung.training:
                 return
-            places = int(len(rung) / self.plan.divisor)
+            places = int(rung.count / self.plan.divisor)
             # Oldest first: trials that are near each other in memory are closed one after the other.
             ranked = sorted(rung.ranks(rung.waiting), key=itemgetter(1))
             rung.waiting.clear()
-            among = len(rung)
+            among = rung.count
             for index, trial in ranked:
                 reason = why.Left(self.words, number, index + 1, among, places)
                 operations.append(self.close(self.members[trial], reason))
@@ -301,7 +302,7 @@ class Bracket:
             "divisor": plan.divisor,
             "stopOnce": plan.stop_once,
             "rungs": [
-                {"length": r.length, "results": len(r), "waiting": len(r.waiting), "training": r.training}
+                {"length": r.length, "results": r.count, "waiting": len(r.waiting), "training": r.training}
                 for r in self.rungs
             ],
         }

@@ -24,13 +24,13 @@ class StoppingBracket(Bracket):
     def judge(self, member: Member, rung: Rung, loss: float, operations: list[Operation]) -> Member | None:
         """Rank a result below the top rung, and send its trial on or close it."""
         index = rung.add(member.number, loss, ahead_of_equals=True)
-        places = max(int(len(rung) / self.plan.divisor), 1)
+        places = max(int(rung.count / self.plan.divisor), 1)
         if index < places:
             if member.phase is Phase.TRAINING:
                 member.phase = Phase.WAITING
             return self.promote(member, True, index, places, operations)
         if member.phase is Phase.TRAINING:
-            reason = Stopped(self.words, member.rung, index + 1, len(rung), member.metric, places)
+            reason = Stopped(self.words, member.rung, index + 1, rung.count, member.metric, places)
             operations.append(self.close(member, reason))
         return None
 

@@ -13,7 +13,7 @@ from determined.methods.sums import Sums
 
 _WALKED_WHILE_ONE_IS_FOUND = 20
 """How many results are walked over in the time that it takes to find the place of one."""
-MOST_IN_A_RUN = 2048
+MOST_IN_A_RUN = 512
 
 
 class Rung:
@@ -23,6 +23,7 @@ class Rung:
 
     Attributes:
         length: how long trials train to bring a result, from their start.
+        count: how many results there are.
         training: how many trials are under way to this rung.
         waiting: trials that have brought a result, were not promoted, and still may be.
 
@@ -33,7 +34,7 @@ class Rung:
     # The ranking is cut into runs of losses, and runs of the trials that brought them. These are arrays, since most of
     # the time for a place among many results is waiting for the memory of those that it is compared with: a sorted list
     # of tuples takes twice as long.
-    __slots__ = ("_count", "_losses", "_ranked", "_sizes", "_starts", "_trials", "length", "training", "waiting")
+    __slots__ = ("_losses", "_ranked", "_sizes", "_starts", "_trials", "count", "length", "training", "waiting")
 
     def __init__(self, length: int) -> None:
         self.length = length
@@ -46,10 +47,10 @@ class Rung:
         self._sizes = Sums([0])
         # By the number of the trial.
         self._losses = array("d")
-        self._count = 0
+        self.count = 0
 
     def __len__(self) -> int:
-        return self._count
+        return self.count
 
     def __contains__(self, trial: int) -> bool:
         return trial < len(self._losses) and not math.isnan(self._losses[trial])
@@ -73,7 +74,7 @@ class Rung:
             losses.append(loss)
         else:
             losses[trial] = loss
-        self._count += 1
+        self.count += 1
         sizes = self._sizes
         sizes.change(at, 1)
         place = sizes.before(at) + index
@@ -89,12 +90,12 @@ class Rung:
             del self._ranked[at][index], self._trials[at][index]
             self._sizes.change(at, -1)
             self._losses[trial] = math.nan
-            self._count -= 1
+            self.count -= 1
 
     def at(self, index: int) -> int:
         """The trial at an index, 0 for the best."""
-        if not 0 <= index < self._count:
-            raise IndexError(f"no result at index {index} of {self._count}")
+        if not 0 <= index < self.count:
+            raise IndexError(f"no result at index {index} of {self.count}")
         at, index = self._sizes.find(index)
         return self._trials[at][index]
 
@@ -108,7 +109,7 @@ class Rung:
 
         Cost: O(trials * log(results)), or O(results) if that is less.
         """
-        if len(trials) * _WALKED_WHILE_ONE_IS_FOUND < self._count:
+        if len(trials) * _WALKED_WHILE_ONE_IS_FOUND < self.count:
             return sorted((self.index(trial), trial) for trial in trials)
         return [(index, trial) for index, trial in enumerate(chain.from_iterable(self._trials)) if trial in trials]
 

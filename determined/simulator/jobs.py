@@ -48,8 +48,6 @@ class Hazards:
 
     def failure(self, process: Process, duration: float) -> tuple[float, FailureKind | None]:
         """After what time a job fails, and how: the first of everything that would happen to it."""
-        if self.is_safe:
-            return NEVER, None
         planned: list[tuple[float, FailureKind]] = []
         is_first = process.run_id == 1 and not process.lengths
         if self.model.invalid_probability and is_first and self.rng.random() < self.model.invalid_probability:
@@ -110,10 +108,13 @@ def _begin_job(world: World, process: Process, length: int) -> None:
     if world.model.from_scratch:
         process.position = 0.0
     process.order, process.base, process.began = length, process.position, world.now
-    process.job_pace = world.hazards.slowed(process.pace)
+    hazards = world.hazards
+    process.job_pace = hazards.slowed(process.pace)
     work = max(length - process.base, 0.0)
-    after, process.failure = world.hazards.failure(process, work * process.job_pace)
-    process.fails_at = world.now + after
+    process.fails_at, process.failure = NEVER, None
+    if not hazards.is_safe:
+        after, process.failure = hazards.failure(process, work * process.job_pace)
+        process.fails_at = world.now + after
     step = min(world.model.report_every or work, work)
     process.next_position = process.base + step
     due, act = process.began + step * process.job_pace, Act.REPORT if step < work else Act.TRAINED

@@ -23,6 +23,7 @@ Observer = Callable[[float, SearcherEvent, Sequence[Operation]], None]
 """Is told each event, when it was heard, and the answer of the search method, before the answer takes effect."""
 Carrier = Callable[[Any], None]
 _MOST_DIRTY = 1_000
+_ONLY_PROGRESS = frozenset({Progress})
 
 
 class Search:
@@ -102,20 +103,21 @@ class Search:
         answer = dispatch(self.method, self.state, event)
         self.state.last_event_id = queued.event_id
         self.events[type(event)] += 1
-        asks = False
-        for op in answer:
-            kind = type(op)
-            self.operations[kind] += 1
-            if kind is not Progress:
-                asks = True
-                if self.keep_decisions:
-                    self.decisions.append(Decision(at, queued.event_id, op))
         if self.observer is not None:
             self.observer(at, event, answer)
-        if asks:
-            self._post((*self._unposted, *answer), at)
+        if not _ONLY_PROGRESS.issuperset(map(type, answer)):
+            self._decide(answer, queued.event_id, at)
         elif answer:
+            self.operations[Progress] += len(answer)
             self._unposted = answer
+
+    def _decide(self, answer: list[Operation], event_id: int, at: float) -> None:
+        count = self.operations
+        for op in answer:
+            count[type(op)] += 1
+            if self.keep_decisions and type(op) is not Progress:
+                self.decisions.append(Decision(at, event_id, op))
+        self._post((*self._unposted, *answer), at)
 
     def _post(self, operations: tuple[Operation, ...], at: float) -> None:
         self._unposted = []

@@ -75,7 +75,8 @@ class World:
     def run(self) -> None:
         """From the start of the search to its end."""
         for at, _ in self.plan.capacity.steps[1:]:
-            self._enter(at, None)
+            self._entries += 1
+            heapq.heappush(self._heap, (at, self._entries, None))
         self._set_capacity()
         self.tell(facts.ExperimentCreated(at=0.0, active=True))
         self._settle()
@@ -92,14 +93,11 @@ class World:
 
     def schedule(self, process: Process, act: Act, at: float) -> None:
         """The next thing that happens to a process; what was to happen does not."""
-        process.act, process.due = act, self._enter(at, process)
+        self._entries += 1
+        process.act, process.due = act, self._entries
+        heapq.heappush(self._heap, (at, self._entries, process))
 
     # The clock
-
-    def _enter(self, at: float, process: Process | None) -> int:
-        self._entries += 1
-        heapq.heappush(self._heap, (at, self._entries, process))
-        return self._entries
 
     def _run_clock(self) -> None:
         """Take entries off the clock until the search ends or none is left.

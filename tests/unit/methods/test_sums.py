@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from determined.methods.sums import Sums
 
-sizes = st.lists(st.integers(0, 3), max_size=20)
+sizes = st.lists(st.integers(0, 3), max_size=100)
 
 
-@given(sizes, st.lists(st.tuples(st.integers(0, 19), st.sampled_from([1, 1, -1]))))
+@given(sizes, st.lists(st.tuples(st.integers(0, 99), st.sampled_from([1, 1, -1]))))
 def test_sums_and_places_are_those_of_the_groups(groups: list[int], changes: list[tuple[int, int]]) -> None:
     sums = Sums(groups)
     for group, by in changes:
