@@ -9,10 +9,10 @@ no clock and no workers, which spares it work. Both run in an environment of the
 when it is missing. Processor time is measured everywhere.
 
 How many reports a search of 1,000 trials makes is a matter of luck (3,000 to 6,500 of them), and so is what else the
-machine does meanwhile. So each size is searched with several seeds, the sizes take turns, and what counts is the median
-search by its cost of a report. A large search makes fewer reports for each
-trial than a small one, because fewer trials are promoted by mistake: the time for a trial is what shows whether the
-cost grows.
+machine does meanwhile. So each size is searched with several seeds, which count together, and all that are compared
+take turns. A large search makes fewer reports for each trial than a small one: fewer trials are promoted by mistake.
+Whether the cost of a report grows is asked of the median search of each size, since a few lucky small ones make half as
+many reports again, which cost little. Both are printed.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,7 @@ AHEAD = {("syne_tune", 1_000): 20.0, ("optuna", 1_000): 2.0, ("optuna", 10_000):
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What one search took. The slower of two is less."""
+    """What searches took. The slower of two is less."""
 
     trials: int
     reports: int
@@ -74,28 +76,19 @@ class Speed:
         return self.seconds / self.trials * 1e6
 
 
-def ours(sizes: Iterable[int], *variants: str) -> dict[int, Speed]:
-    """The median search of each size; the sizes take turns, and small ones have more searches in each.
+def ours(trials: int, *variants: str, turn: int) -> list[Speed]:
+    """Searches in a process of their own, as those of the other tools: what went on before leaves its marks on memory.
 
     Args:
         variants: "stopping", "on a table", or neither for promotion and a function.
     """
-    runs: dict[int, list[Speed]] = {n: [] for n in sizes}
-    for turn in range(_TURNS):
-        for n, found in runs.items():
-            each = max(1, min(_MOST_IN_A_TURN, 20_000 // n))
-            found += _in_process(n, turn * each, each, variants)
-    return {n: statistics.median_high(found) for n, found in runs.items()}
-
-
-def _in_process(trials: int, first_seed: int, seeds: int, variants: Sequence[str]) -> list[Speed]:
-    """Searches in a process of their own, as those of the other tools: what went on before leaves its marks on memory."""
-    command = [sys.executable, "-m", "bench.simulator", str(trials), str(first_seed), str(seeds), *variants]
+    each = max(1, min(_MOST_IN_A_TURN, 20_000 // trials))
+    command = [sys.executable, "-m", "bench.simulator", str(trials), str(turn * each), str(each), *variants]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return [Speed(trials, reports, seconds) for reports, seconds in json.loads(done.stdout)]
 
 
-def _search(trials: int, first_seed: int, seeds: int, *variants: str) -> None:
+def _search(trials: int, first_seed: int, seeds: int, variants: Sequence[str]) -> None:
     recorded = _table(trials) if "on a table" in variants else None
     found = []
     for seed in range(first_seed, first_seed + seeds):
@@ -135,47 +128,60 @@ def _curve(hparams: Mapping[str, Any], length: float) -> float:
     return limit + 1 / length
 
 
-def peer(script: str, trials: int, *more: int) -> Speed:
-    """The median search of another tool, each in a process of its own; one where it takes long."""
-    return statistics.median_high(_one_of_peer(script, trials, *more) for _ in range(5 if trials <= 1_000 else 1))
-
-
-def _one_of_peer(script: str, trials: int, *more: int) -> Speed:
+def peer(script: str, trials: int, *more: int, turn: int) -> list[Speed]:
+    """One search of another tool; what takes long is done only once."""
+    if turn and trials > 1_000:
+        return []
     with tempfile.TemporaryDirectory() as folder:
         # Syne Tune makes folders for results, in the home directory unless it is told another place.
         env = {**os.environ, "SYNETUNE_FOLDER": folder}
-        command = [str(ENVIRONMENT.ready()), str(PEERS / script), *map(str, (trials, MAX_LENGTH, DIVISOR, *more))]
+        command = [str(ENVIRONMENT.ready()), str(PEERS / script), *map(str, (trials, MAX_LENGTH, DIVISOR, turn, *more))]
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{script} failed:\n{done.stdout}\n{done.stderr}")
     found = json.loads(done.stdout.splitlines()[-1])
-    return Speed(trials, found["reports"], found["seconds"])
+    return [Speed(trials, found["reports"], found["seconds"])]
 
 
 def main(quick: bool = False) -> Section:
-    """Measure."""
+    """Measure, in turns."""
     sizes = (1_000, 10_000) if quick else (1_000, 10_000, 100_000)
-    promoting = ours(sizes)
-    speeds = {
-        "ours, promotion": promoting,
-        "ours, stopping": ours(sizes[:2], "stopping"),
-        "ours, on a table": ours(sizes[:1], "on a table"),
-        "syne_tune": {1_000: peer("syne_tune_asha.py", 1_000, WORKERS, 1)},
-        "syne_tune, bare": {1_000: peer("syne_tune_asha.py", 1_000, WORKERS, 0)},
-        "optuna": {n: peer("optuna_halving.py", n) for n in sizes[:1] + (() if quick else sizes[1:2])},
+    optuna_sizes = sizes[:1] if quick else sizes[:2]
+    plan: dict[str, dict[int, Callable[..., list[Speed]]]] = {
+        "ours, promotion": {n: partial(ours, n) for n in sizes},
+        "ours, stopping": {n: partial(ours, n, "stopping") for n in sizes[:2]},
+        "ours, on a table": {1_000: partial(ours, 1_000, "on a table")},
+        "syne_tune": {1_000: partial(peer, "syne_tune_asha.py", 1_000, WORKERS, 1)},
+        "syne_tune, bare": {1_000: partial(peer, "syne_tune_asha.py", 1_000, WORKERS, 0)},
+        "optuna": {n: partial(peer, "optuna_halving.py", n) for n in optuna_sizes},
     }
+    runs: dict[tuple[str, int], list[Speed]] = defaultdict(list)
+    for turn in range(_TURNS):
+        for name, by_size in plan.items():
+            for n, search in by_size.items():
+                runs[name, n] += search(turn=turn)
+    medians = {n: statistics.median_high(runs["ours, promotion", n]) for n in sizes}
+    speeds = {name: {n: _together(runs[name, n]) for n in by_size} for name, by_size in plan.items()}
     rows = [
         [name, n, s.reports, f"{s.per_second:,.0f}", f"{s.trial_us:.0f}", _ahead(speeds, name, n)]
-        for name, by_size in speeds.items()
-        for n, s in by_size.items()
+        for name, found in speeds.items()
+        for n, s in found.items()
+    ]
+    rows += [
+        ["ours, promotion, the median search", n, s.reports, f"{s.per_second:,.0f}", f"{s.trial_us:.0f}", ""]
+        for n, s in medians.items()
     ]
     head = ["", "trials", "reports", "reports/s", "us per trial", "ours is faster by"]
     figures = {
         f"{name.replace(', ', '_')}_reports_per_s_at_{n}": s.per_second
-        for name, by_size in speeds.items()
-        for n, s in by_size.items()
+        for name, found in speeds.items()
+        for n, s in found.items()
     }
-    return Section("simulator", table("Simulator", head, rows), figures, _checks(promoting, speeds))
+    return Section("simulator", table("Simulator", head, rows), figures, _checks(speeds, medians))
+
+
+def _together(runs: list[Speed]) -> Speed:
+    return Speed(sum(r.trials for r in runs), sum(r.reports for r in runs), sum(r.seconds for r in runs))
 
 
 def _ahead(speeds: Mapping[str, Mapping[int, Speed]], name: str, trials: int) -> str:
@@ -187,10 +193,11 @@ def _ratio(speeds: Mapping[str, Mapping[int, Speed]], peer_name: str, trials: in
     return own.per_second / speeds[peer_name][trials].per_second
 
 
-def _checks(own: Mapping[int, Speed], speeds: Mapping[str, Mapping[int, Speed]]) -> list[Check]:
+def _checks(speeds: Mapping[str, Mapping[int, Speed]], medians: Mapping[int, Speed]) -> list[Check]:
+    own = speeds["ours, promotion"]
     first, last, largest = own[min(own)], own[max(own)], max(own)
     least = LEAST_PER_S / SLOWER_AT_MOST
-    flat = first.per_second / last.per_second
+    flat = medians[min(own)].per_second / medians[largest].per_second
     checks = [
         Check(
             f"per report at {largest} trials within {SLOWER_AT_MOST}x of that at 1,000", flat, flat <= SLOWER_AT_MOST
@@ -212,7 +219,7 @@ def _checks(own: Mapping[int, Speed], speeds: Mapping[str, Mapping[int, Speed]])
 
 if __name__ == "__main__":
     if sys.argv[1:]:
-        _search(*map(int, sys.argv[1:4]), *sys.argv[4:])
+        _search(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
         sys.exit()
     section = main()
     print(section)

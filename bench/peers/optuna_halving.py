@@ -1,6 +1,6 @@
 """An ask/tell loop of Optuna in memory with its successive-halving pruner; prints seconds and reports as JSON.
 
-Runs in the virtual environment of the peers, as ``python optuna_halving.py TRIALS MAX_LENGTH DIVISOR``.
+Runs in the virtual environment of the peers, as ``python optuna_halving.py TRIALS MAX_LENGTH DIVISOR SEED``.
 """
 
 import json
@@ -11,10 +11,10 @@ import optuna
 
 
 def main() -> None:
-    trials, max_length, divisor = map(int, sys.argv[1:])
+    trials, max_length, divisor, seed = map(int, sys.argv[1:])
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
-        sampler=optuna.samplers.RandomSampler(seed=0),
+        sampler=optuna.samplers.RandomSampler(seed=seed),
         pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=divisor),
     )
     reports = 0

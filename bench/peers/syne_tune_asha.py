@@ -1,6 +1,6 @@
 """Syne Tune's simulator with its ASHA on a table made on the spot; prints seconds and reports as JSON.
 
-Runs in the virtual environment of the peers, as ``python syne_tune_asha.py TRIALS MAX_LENGTH DIVISOR WORKERS AS_USED``.
+Runs in the environment of the peers, as ``python syne_tune_asha.py TRIALS MAX_LENGTH DIVISOR SEED WORKERS AS_USED``.
 What is done is what its example ``launch_simulated_benchmark.py`` does, or, with 0 for AS_USED, as little as it can be
 told to do: no results on the disk, no reports on the way, no copy of the tuner.
 """
@@ -26,7 +26,7 @@ TALL = 10
 
 
 def main() -> None:
-    trials, max_length, divisor, workers, as_used = map(int, sys.argv[1:])
+    trials, max_length, divisor, seed, workers, as_used = map(int, sys.argv[1:])
     logging.disable(logging.CRITICAL)
     blackbox = table(trials, max_length)
     space = {**blackbox.configuration_space, "epochs": max_length}
@@ -39,7 +39,7 @@ def main() -> None:
             max_t=max_length,
             grace_period=1,
             reduction_factor=divisor,
-            random_seed=0,
+            random_seed=seed,
         ),
         stop_criterion=StoppingCriterion(max_num_trials_started=trials),
         n_workers=workers,

@@ -14,6 +14,8 @@ from msgspec.structs import force_setattr
 
 from determined.domain.reasons import Explanation
 
+_is_finite = math.isfinite
+
 
 class _Operation(msgspec.Struct, frozen=True, gc=False):
     pass
@@ -117,7 +119,7 @@ class Progress(_Operation, frozen=True):
         progress = self.progress
         if type(progress) is not float and (isinstance(progress, bool) or not isinstance(progress, (int, float))):
             raise TypeError(f"Progress: progress must be a number, got {progress!r}")
-        if not math.isfinite(progress):
+        if not _is_finite(progress):
             raise ValueError(f"Progress: progress must be finite, got {progress}")
 
 

@@ -175,9 +175,6 @@ def dispatch(method: SearchMethod, state: SearcherState, event: SearcherEvent) -
     Raises:
         InvalidMethodAnswer: the handler's answer is not a list of operations, or ``progress`` is no number.
     """
-    apply = _APPLY.get(type(event))
-    if apply is not None:
-        apply(state, event)
     return _HEAR[type(event)](method, state, event)
 
 
@@ -206,10 +203,13 @@ def _hear_start(method: SearchMethod, state: SearcherState, event: InitialOperat
 
 
 def _hear_created(method: SearchMethod, state: SearcherState, event: TrialCreated) -> list[Operation]:
+    _apply_created(state, event)
     return _checked(method, "on_trial_created", method.on_trial_created(state, event.request_id))
 
 
-def _hear_progress(method: SearchMethod, state: SearcherState, event: TrialProgress) -> list[Operation]:
+def hear_progress(method: SearchMethod, state: SearcherState, event: TrialProgress) -> list[Operation]:
+    """``dispatch`` for the event that is by far the most frequent."""
+    state.trial_progress[event.request_id] = event.partial_units
     method.on_trial_progress(state, event.request_id, event.partial_units)
     return [_progress(method, state)]
 
@@ -222,12 +222,14 @@ def _hear_validation(method: SearchMethod, state: SearcherState, event: Validati
 
 
 def _hear_closed(method: SearchMethod, state: SearcherState, event: TrialClosed) -> list[Operation]:
+    _apply_closed(state, event)
     operations = _checked(method, "on_trial_closed", method.on_trial_closed(state, event.request_id))
     operations.append(_progress(method, state))
     return operations
 
 
 def _hear_exited(method: SearchMethod, state: SearcherState, event: TrialExitedEarly) -> list[Operation]:
+    _apply_exited(state, event)
     answer = method.on_trial_exited_early(state, event.request_id, event.cause.reason)
     operations = _checked(method, "on_trial_exited_early", answer)
     operations.append(_progress(method, state))
@@ -243,7 +245,7 @@ _APPLY: Mapping[type[Any], Callable[[SearcherState, Any], None]] = {
 _HEAR: Mapping[type[Any], Callable[[SearchMethod, SearcherState, Any], list[Operation]]] = {
     InitialOperations: _hear_start,
     TrialCreated: _hear_created,
-    TrialProgress: _hear_progress,
+    TrialProgress: hear_progress,
     ValidationCompleted: _hear_validation,
     TrialClosed: _hear_closed,
     TrialExitedEarly: _hear_exited,
@@ -266,7 +268,7 @@ def _checked(method: SearchMethod, handler: str, answer: object) -> list[Operati
 def _progress(method: SearchMethod, state: SearcherState) -> Progress:
     value = method.progress(state)
     try:
-        return Progress(float(value))
+        return Progress(value if type(value) is float else float(value))
     except (TypeError, ValueError, OverflowError):
         raise InvalidMethodAnswer(
             f"{type(method).__name__}.progress returned {value!r}; return a finite number from 0 to 1"

@@ -22,8 +22,9 @@ def on_progress(engine: Core, fact: facts.ProgressReported) -> None:
             return
         run.reports = (*run.reports[1 - MAX_REPORTS :], fact.report)
         engine.dirty[trial.id] = trial
-    engine.out.rest.append(fx.TrialAdvanced(trial.id, fact.units))
-    engine.enqueue(TrialProgress(trial.request_id, fact.units))
+    engine.last_event += 1
+    event = fx.EventEnqueued(engine.last_event, TrialProgress(trial.request_id, fact.units))
+    engine.out.rest += (fx.TrialAdvanced(trial.id, fact.units), event)
 
 
 def on_completed(engine: Core, fact: facts.OperationCompleted) -> None:

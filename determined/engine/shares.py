@@ -118,10 +118,10 @@ class Shares:
 
     def settle(self, share: Share) -> None:
         """Put an experiment where it belongs; to be called after any change of what its place depends on."""
-        request = self.first_of(share)
+        request = self.first_of(share) if share.queue else None
         if request is None:
             share.is_next = False
-        if request is None or share.is_over_limit(request.slots):
+        if request is None or (share.limit is not None and share.is_over_limit(request.slots)):
             share.place = None
             return
         place = share.place_with(share.used, share.served, share.is_next)

@@ -20,8 +20,8 @@ import msgspec
 from determined.domain.events import ExitedReason
 from determined.domain.operations import Close, Create, Operation, ValidateAfter
 from determined.domain.reasons import Explanation
-from determined.methods.arguments import check_divisor, check_rungs, exact, number_of
 from determined.methods import halving_words as why
+from determined.methods.arguments import check_divisor, check_rungs, exact, number_of
 from determined.methods.halving_words import Words
 from determined.methods.rungs import Rung, plain
 

@@ -174,7 +174,8 @@ class Table:
         Raises:
             NotRecorded: it is not in the table, and may not be replaced.
         """
-        curve = self.curves[self.row_of(hparams)]
+        row = hparams.get(ROW) if len(hparams) == 1 else None
+        curve = self.curves[row if row in self._numbers and type(row) is int else self.row_of(hparams)]
         at = bisect.bisect_left(curve.lengths, length)
         if at < len(curve.lengths) and curve.lengths[at] == length:
             return curve.metrics[at]

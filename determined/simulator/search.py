@@ -10,8 +10,8 @@ from determined.domain import facts
 from determined.domain.events import SearcherEvent, TrialProgress
 from determined.domain.facts import Fact
 from determined.domain.ids import ExperimentId, TrialId
-from determined.domain.operations import Operation, Progress
-from determined.domain.search_method import SearcherState, SearchMethod, dispatch
+from determined.domain.operations import Close, Operation, Progress
+from determined.domain.search_method import SearcherState, SearchMethod, dispatch, hear_progress
 from determined.engine import effects as fx
 from determined.engine.experiment import Experiment, Settings
 from determined.methods.ending import ending
@@ -23,7 +23,10 @@ Observer = Callable[[float, SearcherEvent, Sequence[Operation]], None]
 """Is told each event, when it was heard, and the answer of the search method, before the answer takes effect."""
 Carrier = Callable[[Any], None]
 _MOST_DIRTY = 1_000
+_PIECE = 500
+"""How many trials of one answer are closed at a time."""
 _ONLY_PROGRESS = frozenset({Progress})
+_INDEPENDENT = frozenset({Close, Progress})
 
 
 class Search:
@@ -70,16 +73,14 @@ class Search:
         queue = self._queue
         while queue:
             self._hear(queue.popleft(), fact.at)
-        if len(self.engine.dirty) > _MOST_DIRTY:
-            # They wait for a snapshot, which nobody takes here.
-            self.engine.dirty.clear()
 
     def report(self, fact: facts.ProgressReported) -> None:
         """The same for a report of progress, which is most of what a simulation does."""
         for effect in self.engine.handle(fact):
             if type(effect) is fx.EventEnqueued:
                 event = effect.event
-                self._unposted = answer = dispatch(self.method, self.state, event)
+                assert type(event) is TrialProgress
+                self._unposted = answer = hear_progress(self.method, self.state, event)
                 self.state.last_event_id = effect.event_id
                 if self.observer is not None:
                     self.observer(fact.at, event, answer)
@@ -121,9 +122,22 @@ class Search:
 
     def _post(self, operations: tuple[Operation, ...], at: float) -> None:
         self._unposted = []
-        first, trigger = TrialId(self.created + 1), self.state.last_event_id
+        if len(operations) > _PIECE and _INDEPENDENT.issuperset(map(type, operations)):
+            # Trials that are only closed have nothing to do with each other, so they may as well be closed some at a
+            # time: what is known of them stays near the processor, and little of what follows exists at once.
+            end = len(operations) - _PIECE
+            for start in range(0, end, _PIECE):
+                self._hand_in(operations[start : start + _PIECE], None, at)
+            operations = operations[start + _PIECE :]
+        self._hand_in(operations, self.state.last_event_id, at)
+
+    def _hand_in(self, operations: tuple[Operation, ...], trigger: int | None, at: float) -> None:
+        first = TrialId(self.created + 1)
         posted = facts.OperationsPosted(at=at, operations=operations, trigger=trigger, first_trial_id=first)
         self._carry_out(self.engine.handle(posted))
+        if len(self.engine.dirty) > _MOST_DIRTY:
+            # They wait for a snapshot, which nobody takes here.
+            self.engine.dirty.clear()
 
     def _carry_out(self, effects: Sequence[fx.Effect]) -> None:
         carriers, enqueue = self.carriers, self._queue.append

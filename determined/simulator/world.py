@@ -233,7 +233,7 @@ class World:
     def _on_changed(self, effect: fx.TrialChanged) -> None:
         process = self.processes[effect.trial_id - 1]
         process.restarts = effect.restarts
-        if effect.state.is_terminal:
+        if effect.state in _OUTCOMES:
             process.ended = self.now
             process.outcome = process.outcome or _OUTCOMES[effect.state]
 
@@ -256,6 +256,8 @@ class World:
         process = self.processes[effect.trial_id - 1]
         process.end_work(self.now)
         process.due = 0
+        # What it was about to do concerns nobody any more, and numbers take room.
+        process.began = process.base = process.next_position = 0.0
         process.losses += effect.code is None
         self.workers.release(effect.trial_id, effect.run_id)
 

@@ -11,6 +11,7 @@ import pytest
 from determined.domain.operations import Close
 from determined.domain.reasons import Reason, numbers_of
 from determined.errors import InvalidOperations
+from determined.methods.halving_words import GoesOn, Words
 from determined.wire.searcher import operation_from_json, operation_to_json, operations_digest
 
 RID = uuid.UUID(int=5)
@@ -46,3 +47,30 @@ def test_numbers_that_are_none_are_refused(numbers: object) -> None:
     body = {"requestId": str(RID), "reason": "because", "reasonNumbers": numbers}
     with pytest.raises(InvalidOperations, match="reasonNumbers"):
         operation_from_json({"closeTrial": body})
+
+
+def test_a_reason_is_used_like_its_text() -> None:
+    reason = Reason("rank {rank} of {of}", rank=3, of=40)
+    assert reason == "rank 3 of 40"
+    assert reason != "rank 3 of 41"
+    assert reason == Reason("rank 3 of {of}", of=40)
+    assert hash(reason) == hash("rank 3 of 40")
+    assert (reason.startswith("rank"), reason.upper(), len(reason), "3 of" in reason) == (
+        True,
+        "RANK 3 OF 40",
+        12,
+        True,
+    )
+    assert f"{reason:>14}|{reason!r}" == "  rank 3 of 40|'rank 3 of 40'"
+    assert not hasattr(reason, "_absent")
+    assert not hasattr(reason, "absent")
+
+
+def test_what_a_bracket_says_is_a_reason_like_any_other() -> None:
+    words = Words(divisor=3, bracket=None, lengths=(1, 3), trials=9)
+    reason = GoesOn(words, rung=0, rank=1, among=4, metric=0.25, places=1)
+    assert reason == "reached 1 with 0.25: rank 1 of 4 in rung 0, inside the top 1/3 (1): goes on to 3"
+    assert numbers_of(reason)["next_length"] == 3
+    for remade in (copy.deepcopy(reason), pickle.loads(pickle.dumps(reason))):
+        assert remade == reason
+        assert numbers_of(remade) == numbers_of(reason)
