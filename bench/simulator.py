@@ -12,7 +12,7 @@ How many reports a search of 1,000 trials makes is a matter of luck (3,000 to 6,
 machine does meanwhile. So each size is searched with several seeds, which count together, and all that are compared
 take turns. A large search makes fewer reports for each trial than a small one: fewer trials are promoted by mistake.
 Whether the cost of a report grows is asked of the median search of each size, since a few lucky small ones make half as
-many reports again, which cost little. Both are printed.
+many reports again, which cost little. Both are printed. What takes Optuna half a minute is done in one turn only.
 """
 
 from __future__ import annotations
@@ -77,25 +77,31 @@ class Speed:
 
 
 def ours(trials: int, *variants: str, turn: int) -> list[Speed]:
-    """Searches in a process of their own, as those of the other tools: what went on before leaves its marks on memory.
+    """Some searches, each in a process of its own, as those of the other tools are.
 
     Args:
         variants: "stopping", "on a table", or neither for promotion and a function.
     """
     each = max(1, min(_MOST_IN_A_TURN, 20_000 // trials))
-    command = [sys.executable, "-m", "bench.simulator", str(trials), str(turn * each), str(each), *variants]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return [Speed(trials, reports, seconds) for reports, seconds in json.loads(done.stdout)]
+    command = [sys.executable, "-m", "bench.simulator", *variants]
+    return [_run(trials, [*command, str(trials), str(turn * each + seed)]) for seed in range(each)]
 
 
-def _search(trials: int, first_seed: int, seeds: int, variants: Sequence[str]) -> None:
+def _run(trials: int, command: Sequence[str]) -> Speed:
+    with tempfile.TemporaryDirectory() as folder:
+        # Syne Tune makes folders for results, in the home directory unless it is told another place.
+        env = {**os.environ, "SYNETUNE_FOLDER": folder}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    return Speed(trials, found["reports"], found["seconds"])
+
+
+def _search(*variants: str, trials: int, seed: int) -> None:
     recorded = _table(trials) if "on a table" in variants else None
-    found = []
-    for seed in range(first_seed, first_seed + seeds):
-        # What takes a tenth of a second is done three times over, as something else may hold it up.
-        runs = [_one(trials, "stopping" in variants, recorded, seed) for _ in range(3 if trials <= 1_000 else 1)]
-        found.append(statistics.median_high(runs))
-    print(json.dumps([(speed.reports, speed.seconds) for speed in found]))
+    speed = _one(trials, "stopping" in variants, recorded, seed)
+    print(json.dumps({"reports": speed.reports, "seconds": speed.seconds}))
 
 
 def _table(trials: int) -> Table:
@@ -132,15 +138,8 @@ def peer(script: str, trials: int, *more: int, turn: int) -> list[Speed]:
     """One search of another tool; what takes long is done only once."""
     if turn and trials > 1_000:
         return []
-    with tempfile.TemporaryDirectory() as folder:
-        # Syne Tune makes folders for results, in the home directory unless it is told another place.
-        env = {**os.environ, "SYNETUNE_FOLDER": folder}
-        command = [str(ENVIRONMENT.ready()), str(PEERS / script), *map(str, (trials, MAX_LENGTH, DIVISOR, turn, *more))]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{script} failed:\n{done.stdout}\n{done.stderr}")
-    found = json.loads(done.stdout.splitlines()[-1])
-    return [Speed(trials, found["reports"], found["seconds"])]
+    command = [str(ENVIRONMENT.ready()), str(PEERS / script), *map(str, (trials, MAX_LENGTH, DIVISOR, turn, *more))]
+    return [_run(trials, command)]
 
 
 def main(quick: bool = False) -> Section:
@@ -160,7 +159,7 @@ def main(quick: bool = False) -> Section:
         for name, by_size in plan.items():
             for n, search in by_size.items():
                 runs[name, n] += search(turn=turn)
-    medians = {n: statistics.median_high(runs["ours, promotion", n]) for n in sizes}
+    medians = {n: statistics.median_low(runs["ours, promotion", n]) for n in sizes}
     speeds = {name: {n: _together(runs[name, n]) for n in by_size} for name, by_size in plan.items()}
     rows = [
         [name, n, s.reports, f"{s.per_second:,.0f}", f"{s.trial_us:.0f}", _ahead(speeds, name, n)]
@@ -177,6 +176,7 @@ def main(quick: bool = False) -> Section:
         for name, found in speeds.items()
         for n, s in found.items()
     }
+    figures |= {f"median_search_reports_per_s_at_{n}": s.per_second for n, s in medians.items()}
     return Section("simulator", table("Simulator", head, rows), figures, _checks(speeds, medians))
 
 
@@ -218,8 +218,8 @@ def _checks(speeds: Mapping[str, Mapping[int, Speed]], medians: Mapping[int, Spe
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        _search(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
+    if sys.argv[-1].isdecimal():
+        _search(*sys.argv[1:-2], trials=int(sys.argv[-2]), seed=int(sys.argv[-1]))
         sys.exit()
     section = main()
     print(section)

@@ -17,6 +17,13 @@ from determined.domain.reasons import Explanation
 _is_finite = math.isfinite
 
 
+if TYPE_CHECKING:
+    Why = str | Explanation
+else:
+    # For readers of JSON a reason is a text; what methods give may be worded later.
+    Why = str
+
+
 class _Operation(msgspec.Struct, frozen=True, gc=False):
     pass
 
@@ -39,7 +46,7 @@ class Create(_Operation, frozen=True):
     request_id: uuid.UUID
     hparams: str
     checkpoint: str | None = None
-    reason: str | Explanation | None = None
+    reason: Why | None = None
     source_trial: uuid.UUID | None = None
 
     if TYPE_CHECKING:
@@ -49,7 +56,7 @@ class Create(_Operation, frozen=True):
             request_id: uuid.UUID,
             hparams: Mapping[str, Any] | str,
             checkpoint: Any = None,
-            reason: str | Explanation | None = None,
+            reason: Why | None = None,
             source_trial: uuid.UUID | None = None,
         ) -> None: ...
 
@@ -85,7 +92,7 @@ class ValidateAfter(_Operation, frozen=True):
 
     request_id: uuid.UUID
     length: int
-    reason: str | Explanation | None = None
+    reason: Why | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.request_id, uuid.UUID):
@@ -103,7 +110,7 @@ class Close(_Operation, frozen=True):
     """Say that a trial gets no more work: it finishes what it has and ends."""
 
     request_id: uuid.UUID
-    reason: str | Explanation | None = None
+    reason: Why | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.request_id, uuid.UUID):
@@ -128,7 +135,7 @@ class Shutdown(_Operation, frozen=True):
 
     cancel: bool = False
     failure: bool = False
-    reason: str | Explanation | None = None
+    reason: Why | None = None
 
 
 Operation = Create | ValidateAfter | Close | Progress | Shutdown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 Number = int | float | str
@@ -11,7 +11,8 @@ Number = int | float | str
 class Explanation:
     """A text that is written when somebody reads it: a search gives many reasons, and few of them are looked at.
 
-    It equals its text, and has the methods of one.
+    It equals its text, and is added, cut, sorted and searched like one; ``str`` of it is the text itself, for all that
+    takes nothing else, such as JSON and regular expressions.
     """
 
     __slots__ = ()
@@ -33,11 +34,26 @@ class Explanation:
     def __hash__(self) -> int:
         return hash(str(self))
 
+    def __lt__(self, other: str | Explanation) -> bool:
+        return str(self) < str(other)
+
+    def __add__(self, other: str | Explanation) -> str:
+        return str(self) + str(other)
+
+    def __radd__(self, other: str) -> str:
+        return other + str(self)
+
+    def __getitem__(self, where: int | slice) -> str:
+        return str(self)[where]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(str(self))
+
     def __len__(self) -> int:
         return len(str(self))
 
-    def __contains__(self, part: str) -> bool:
-        return part in str(self)
+    def __contains__(self, part: str | Explanation) -> bool:
+        return str(part) in str(self)
 
     def __format__(self, spec: str) -> str:
         return format(str(self), spec)
@@ -88,7 +104,7 @@ class Reason(Explanation):
     @property
     def numbers(self) -> Mapping[str, Number]:
         """The values by name."""
-        return self._numbers
+        return dict(self._numbers)
 
     def __str__(self) -> str:
         return self._text

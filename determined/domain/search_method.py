@@ -209,7 +209,7 @@ def _hear_created(method: SearchMethod, state: SearcherState, event: TrialCreate
 
 def hear_progress(method: SearchMethod, state: SearcherState, event: TrialProgress) -> list[Operation]:
     """``dispatch`` for the event that is by far the most frequent."""
-    state.trial_progress[event.request_id] = event.partial_units
+    _apply_progress(state, event)
     method.on_trial_progress(state, event.request_id, event.partial_units)
     return [_progress(method, state)]
 

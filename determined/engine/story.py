@@ -10,6 +10,7 @@ from determined.domain import facts
 from determined.domain.facts import Fact, Verb
 from determined.domain.ids import RequestId, TrialId
 from determined.domain.operations import Close, Create, Progress, Shutdown, ValidateAfter
+from determined.domain.reasons import Explanation
 
 _Line = tuple[float, str, str]
 """When, what, and "" or the subject under which further lines like it are counted instead of repeated."""
@@ -73,7 +74,7 @@ class _Teller:
             if self.request_id is None:
                 continue
             if isinstance(op, Shutdown):
-                yield "the search method ended the search" + _why(str(op.reason or ""))
+                yield "the search method ended the search" + _why(op.reason)
             elif not isinstance(op, Progress) and op.request_id == self.request_id:
                 yield _ordered(op)
 
@@ -86,10 +87,10 @@ def _ends_the_search(fact: Fact) -> bool:
 
 def _ordered(op: Create | ValidateAfter | Close) -> str:
     if isinstance(op, Create):
-        return f"the search method created it with {op.hparams}{_source(op)}" + _why(str(op.reason or ""))
+        return f"the search method created it with {op.hparams}{_source(op)}" + _why(op.reason)
     if isinstance(op, ValidateAfter):
-        return f"the search method asked it to train to {op.length} and validate" + _why(str(op.reason or ""))
-    return "the search method closed it" + _why(str(op.reason or ""))
+        return f"the search method asked it to train to {op.length} and validate" + _why(op.reason)
+    return "the search method closed it" + _why(op.reason)
 
 
 def _source(op: Create) -> str:
@@ -98,7 +99,7 @@ def _source(op: Create) -> str:
     return f", starting from checkpoint {op.checkpoint}" if op.checkpoint else ""
 
 
-def _why(reason: str | None) -> str:
+def _why(reason: str | Explanation | None) -> str:
     return f" ({reason})" if reason else ""
 
 

@@ -27,8 +27,8 @@ class Rung:
         training: how many trials are under way to this rung.
         waiting: trials that have brought a result, were not promoted, and still may be.
 
-    Cost: O(log results) for each method with a trial or a rank, and besides a step in C for each result that equals
-    this one; O(1) for the length of it.
+    Cost: O(log results) for each method with a trial or a rank, and besides a step in C for each 16,384 results and for
+    each result that equals this one; O(1) for the length of it.
     """
 
     # The ranking is cut into runs of losses, and runs of the trials that brought them. These are arrays, since most of

@@ -73,6 +73,8 @@ class Search:
         queue = self._queue
         while queue:
             self._hear(queue.popleft(), fact.at)
+        if len(self.engine.dirty) > _MOST_DIRTY:
+            self._forget_dirty()
 
     def report(self, fact: facts.ProgressReported) -> None:
         """The same for a report of progress, which is most of what a simulation does."""
@@ -136,8 +138,11 @@ class Search:
         posted = facts.OperationsPosted(at=at, operations=operations, trigger=trigger, first_trial_id=first)
         self._carry_out(self.engine.handle(posted))
         if len(self.engine.dirty) > _MOST_DIRTY:
-            # They wait for a snapshot, which nobody takes here.
-            self.engine.dirty.clear()
+            self._forget_dirty()
+
+    def _forget_dirty(self) -> None:
+        # They wait for a snapshot, which nobody takes here.
+        self.engine.dirty.clear()
 
     def _carry_out(self, effects: Sequence[fx.Effect]) -> None:
         carriers, enqueue = self.carriers, self._queue.append

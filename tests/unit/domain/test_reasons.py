@@ -6,6 +6,7 @@ import math
 import pickle
 import uuid
 
+import msgspec
 import pytest
 
 from determined.domain.operations import Close
@@ -62,6 +63,12 @@ def test_a_reason_is_used_like_its_text() -> None:
         True,
     )
     assert f"{reason:>14}|{reason!r}" == "  rank 3 of 40|'rank 3 of 40'"
+    assert (reason + "!", "a " + reason) == ("rank 3 of 40!", "a rank 3 of 40")
+    assert (reason[:4], [*reason][:2]) == ("rank", ["r", "a"])
+    assert sorted([reason, Reason("first"), "middle"], key=str) == ["first", "middle", "rank 3 of 40"]
+    assert min(reason, Reason("first")) == min("zero", Reason("first")) == "first"
+    body = f'{{"request_id": "{RID}", "reason": "x"}}'
+    assert msgspec.json.decode(body, type=Close) == Close(RID, "x")
     assert not hasattr(reason, "_absent")
     assert not hasattr(reason, "absent")
 
