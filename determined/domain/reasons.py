@@ -15,6 +15,7 @@ class Explanation:
     takes nothing else, such as JSON and regular expressions.
     """
 
+    # No abstract base class: the structs that are reasons have a metaclass already.
     __slots__ = ()
 
     @property

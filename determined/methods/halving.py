@@ -113,8 +113,8 @@ class Bracket:
 
     State: every trial's rung, phase and newest metric; every rung's ranked results; how many trials were invalid and
     how many others have ended.
-    Cost: O(log trials) per event, and once O(log trials) for each trial that is closed when its rung is complete;
-    O(trials) for a snapshot.
+    Cost: that of a result in its rung per event (see ``Rung``), and once the same for each trial that is closed when
+    its rung is complete; O(trials) for a snapshot.
     """
 
     idle_cause = "nothing to promote"
