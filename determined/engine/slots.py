@@ -13,6 +13,7 @@ important first, of these the newest. Nobody makes room for a run of the same pr
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
@@ -67,6 +68,7 @@ class SlotPool:
         self.size = len(self.free)
         self.held: dict[_Key, Grant] = {}
         self._waiting: dict[_Key, Request] = {}
+        self._waiting_by: Counter[ExperimentId] = Counter()
         # Requests that were taken back stay in the heaps and are skipped when they come up.
         self._slotless_heap: list[Request] = []
         self._slotless = 0
@@ -147,6 +149,7 @@ class SlotPool:
         """Queue a request; the same again changes nothing."""
         if request.key not in self._waiting and request.key not in self.held:
             self._waiting[request.key] = request
+            self._waiting_by[request.experiment_id] += 1
             if not request.slots:
                 heapq.heappush(self._slotless_heap, request)
             elif not self._can_never_fit(request):
@@ -229,13 +232,25 @@ class SlotPool:
         """How many requests wait."""
         return len(self._waiting)
 
+    def is_contended(self, experiment_id: ExperimentId) -> bool:
+        """Whether runs of other experiments than this one wait, for whatever reason."""
+        return len(self._waiting_by) > (experiment_id in self._waiting_by)
+
     def _is_wanted(self, request: Request) -> bool:
         return self._waiting.get((request.trial_id, request.run_id)) is request
 
     def _drop(self, key: _Key) -> None:
-        request = self._waiting.pop(key, None)
+        request = self._no_longer_waits(key)
         if request is not None and request.slots:
             self._shares.settle(self._shares.of(request.experiment_id))
+
+    def _no_longer_waits(self, key: _Key) -> Request | None:
+        request = self._waiting.pop(key, None)
+        if request is not None:
+            left = self._waiting_by[request.experiment_id] = self._waiting_by[request.experiment_id] - 1
+            if not left:
+                del self._waiting_by[request.experiment_id]
+        return request
 
     def _first_slotless(self) -> Request | None:
         """The first request without slots that is still wanted; those before it are dropped."""
@@ -272,7 +287,7 @@ class SlotPool:
     def _give(self, request: Request) -> Grant:
         slot_ids = tuple(self.free[: request.slots])
         del self.free[: request.slots]
-        del self._waiting[request.key]
+        self._no_longer_waits(request.key)
         grant = Grant(request, slot_ids)
         self._take(grant)
         return grant

@@ -32,6 +32,8 @@ log = logging.getLogger("determined.master")
 RETRY_FIRST_S = 0.2
 RETRY_MOST_S = 10.0
 Perform = Callable[[Lane, Effect], None]
+LookAhead = Callable[[Lane, Sequence[Effect], Events], None]
+"""Is told of each unit as soon as it is on its way to the disk, with what the engine decided and the events in it."""
 Witness = Callable[[ExperimentId, Fact | None, Sequence[Effect]], None]
 """Is told each change of an experiment, once it is durable: the fact and what followed, or that people edited it."""
 
@@ -57,11 +59,17 @@ class Commits:
         self.witness: Witness | None = None
         self.edits: Counter[ExperimentId] = Counter()
         self._perform: Perform = lambda lane, effect: None
+        self._look_ahead: LookAhead = lambda lane, effects, events: None
         self._reloading: dict[ExperimentId, asyncio.Task[None]] = {}
 
     def on_effect(self, perform: Perform) -> None:
         """Who performs effects on the world, once they are durable."""
         self._perform = perform
+
+    def on_submitted(self, look_ahead: LookAhead) -> None:
+        """Who may submit at once what follows from a unit. Units of a lane are stored in order or not at all, so what
+        follows never outlives its cause; nothing else may be done about a unit before it is durable."""
+        self._look_ahead = look_ahead
 
     async def lane(self, experiment_id: ExperimentId) -> Lane | None:
         """The experiment's lane; None when it is over or never was."""
@@ -110,6 +118,7 @@ class Commits:
         seq = lane.seq
         written.add_done_callback(lambda f: self._finish(f, told, lane, seq, fact, effects, events))
         lane.tail = told
+        self._look_ahead(lane, effects, events)
         return told
 
     async def commit(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from determined.domain import facts
@@ -16,6 +17,7 @@ from determined.domain.ids import ExperimentId, RunId, TrialId, allocation_id
 from determined.engine import effects as fx
 from determined.engine.effects import Effect
 from determined.engine.slots import DEFAULT_PRIORITY, Grant, Request, SlotPool
+from determined.errors import DeterminedError
 from determined.launchers.protocol import Launcher
 from determined.master.service.commit import Commits
 from determined.master.service.hub import Hub
@@ -113,6 +115,37 @@ class Dispatcher:
         self.pool.want(self.request(lane, effect.trial_id, effect.run_id))
         self.grant_soon()
 
+    def grant_ahead(self, lane: Lane, moved: Sequence[Effect]) -> None:
+        """Submit grants for runs of an experiment at once, after the unit that asks for them or makes room for them.
+
+        Only where nobody else waits: another experiment's unit might get to the disk when that one does not.
+
+        Args:
+            moved: what is not durable yet: runs that ended, and runs that want slots.
+        """
+        if self.pool.is_contended(lane.id):
+            return
+        self.set_share(lane)
+        for effect in moved:
+            if isinstance(effect, fx.RunEnded):
+                self.pool.release(effect.trial_id, effect.run_id)
+            elif isinstance(effect, fx.SlotsWanted):
+                self.pool.want(self.request(lane, effect.trial_id, effect.run_id))
+        for grant in self.pool.grant():
+            try:
+                told = self.commits.submit(lane, self._granted(grant))
+            except DeterminedError:
+                # The experiment is read again, say. Whatever it is, this tries again, or finds out that it is in vain.
+                self.spawn(self._commit_grant(grant))
+            else:
+                told.add_done_callback(partial(self._on_told, grant))
+
+    def _on_told(self, grant: Grant, told: asyncio.Future[None]) -> None:
+        if told.cancelled() or told.exception() is not None:
+            self.spawn(self._commit_grant(grant))
+        else:
+            self._after_grant(grant)
+
     def grant_soon(self) -> None:
         """Grant once for all effects of this round of the loop, so that order does not depend on their order."""
         if not self._granting:
@@ -128,18 +161,22 @@ class Dispatcher:
         if self.pool.waiting:
             self.hub.tell("slots wanted")
 
-    async def _commit_grant(self, grant: Grant) -> None:
+    def _granted(self, grant: Grant) -> facts.SlotsGranted:
         request = grant.request
-        await self.commits.persist(
-            request.experiment_id,
-            lambda: facts.SlotsGranted(
-                at=self.clock(),
-                trial_id=request.trial_id,
-                run_id=request.run_id,
-                slot_ids=grant.slot_ids,
-                agent=self.launcher.name,
-            ),
+        return facts.SlotsGranted(
+            at=self.clock(),
+            trial_id=request.trial_id,
+            run_id=request.run_id,
+            slot_ids=grant.slot_ids,
+            agent=self.launcher.name,
         )
+
+    async def _commit_grant(self, grant: Grant) -> None:
+        await self.commits.persist(grant.request.experiment_id, lambda: self._granted(grant))
+        self._after_grant(grant)
+
+    def _after_grant(self, grant: Grant) -> None:
+        request = grant.request
         lane = self.commits.lanes.get(request.experiment_id)
         if lane is None or run_of(lane, request.trial_id, request.run_id) is None:
             # The run was withdrawn, or is over already, while its grant was on the way.
@@ -147,7 +184,7 @@ class Dispatcher:
             self.grant_soon()
         elif self.pool.is_leaving(request.trial_id, request.run_id):
             # It was to make room for another while it did not have its slots yet, so nobody could tell it.
-            await self._ask_to_leave(request)
+            self.spawn(self._ask_to_leave(request))
 
     async def _ask_to_leave(self, request: Request) -> None:
         """Ask a run to save and leave, because a more important one waits for its slots."""

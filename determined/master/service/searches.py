@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -35,83 +36,116 @@ WORDS = "summary"
 """Name of the part that holds what a method last said of itself."""
 
 
-class Searches:
-    """One task per experiment with a built-in method.
+@dataclass(slots=True)
+class _AtWork:
+    """A method that has answered everything up to its state.
 
     Attributes:
-        hosted: the methods at work.
+        source: the experiment as it was taken up; another one after a failed write.
+        failure: what the method raised; the search is over.
     """
+
+    hosted: Hosted
+    source: Lane
+    failure: Exception | None = None
+
+
+class Searches:
+    """One task per experiment with a built-in method."""
 
     def __init__(self, commits: Commits, store: Store, hub: Hub, clock: Callable[[], float]) -> None:
         self.commits = commits
         self.store = store
         self.hub = hub
         self.clock = clock
-        self.hosted: dict[ExperimentId, Hosted] = {}
+        self._at_work: dict[ExperimentId, _AtWork] = {}
 
     async def run(self, experiment_id: ExperimentId) -> None:
         """Answer the experiment's events until it is over."""
         try:
             await self._run(experiment_id)
         finally:
-            self.hosted.pop(experiment_id, None)
+            self._at_work.pop(experiment_id, None)
 
     async def summary(self, experiment_id: ExperimentId) -> tuple[int | None, Mapping[str, Any] | None]:
         """Where a search stands in its method's words, and after which event it said so; None if it said nothing."""
-        hosted = self.hosted.get(experiment_id)
-        if hosted is not None:
-            return hosted.state.last_event_id, hosted.method.summary()
+        found = self._at_work.get(experiment_id)
+        if found is not None:
+            return found.hosted.state.last_event_id, found.hosted.method.summary()
         words = await self.store.find_state(experiment_id, WORDS)
         if words is None:
             return None, None
         said = msgspec.json.decode(words)
         return said["event"], said["summary"]
 
+    def answer_ahead(self, lane: Lane, events: Sequence[tuple[int, msgspec.Raw]]) -> None:
+        """Answer events that are on their way to the disk, with units that get there after them.
+
+        Where that is not possible, they are answered once they are there.
+        """
+        found = self._at_work.get(lane.id)
+        if found is None or found.source is not lane or found.failure is not None or lane.engine.state.is_terminal:
+            return
+        if events[0][0] != found.hosted.state.last_event_id + 1:
+            return
+        try:
+            # Nobody waits for it here: whoever waits for the events' own unit sees what becomes of both.
+            self._answer(lane, found.hosted, events)
+        except StorageFailed as e:
+            log.warning("experiment %d: its search waits for the store: %s", lane.id, e)
+        except Exception as e:
+            found.failure = e
+
     async def _run(self, experiment_id: ExperimentId) -> None:
-        hosted: Hosted | None = None
-        source: Lane | None = None
+        found: _AtWork | None = None
         with self.hub.listen(("experiment", experiment_id)) as news:
             while not self.hub.closed:
                 lane = await self.commits.lane(experiment_id)
                 if lane is None:
                     return
                 try:
-                    if hosted is None or source is not lane:
+                    if found is None or found.source is not lane:
                         # After a failed write the method may have seen events that never were; begin from the store.
-                        hosted, source = await self._restore(lane), lane
-                        self.hosted[experiment_id] = hosted
-                    await self._answer(lane, hosted)
+                        found = _AtWork(await self._restore(lane), lane)
+                        self._at_work[experiment_id] = found
+                    if found.failure is not None:
+                        raise found.failure
+                    told = self._answer(lane, found.hosted, list(lane.queue))
+                    if told is not None:
+                        await asyncio.shield(told)
                 except StorageFailed as e:
                     log.warning("experiment %d: its search waits for the store: %s", experiment_id, e)
-                    hosted = None
+                    found = None
                     await news.wait(1.0)
                     continue
                 except Exception as e:
                     log.exception("the search method of experiment %d failed", experiment_id)
                     await self.commits.persist(experiment_id, lambda e=e: self._failed(e))  # type: ignore[misc]
                     return
-                if not lane.queue or lane.queue[-1][0] <= hosted.state.last_event_id:
+                if not lane.queue or lane.queue[-1][0] <= found.hosted.state.last_event_id:
                     await news.wait()
 
     def _failed(self, error: Exception) -> facts.MethodFailed:
         return facts.MethodFailed(at=self.clock(), message=f"the search method failed: {type(error).__name__}: {error}")
 
-    async def _answer(self, lane: Lane, hosted: Hosted) -> None:
-        """Hand everything new to the method and post its answers as one batch."""
+    def _answer(
+        self, lane: Lane, hosted: Hosted, events: Sequence[tuple[int, msgspec.Raw]]
+    ) -> asyncio.Future[None] | None:
+        """Hand everything new to the method and submit its answers as one batch; None if there was nothing."""
         operations: list[Operation] = []
         handled = hosted.state.last_event_id
-        for event_id, raw in list(lane.queue):
+        for event_id, raw in events:
             if event_id > handled:
                 operations += _handle(hosted, bytes(raw))
         newest = hosted.state.last_event_id
         if newest <= handled:
-            return
+            return None
         extra = [self._snapshot(lane, hosted)] if newest >= hosted.save_at else []
         if any(isinstance(op, Shutdown) for op in operations):
             # The method is gone with its search, and its last words are not.
             said = msgspec.json.encode({"event": newest, "summary": hosted.method.summary()})
             extra.append(kept_words(lane.id, said))
-        await self.commits.commit(
+        return self.commits.submit(
             lane,
             facts.OperationsPosted(
                 at=self.clock(),

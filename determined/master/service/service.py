@@ -20,6 +20,7 @@ from determined.engine.slots import SlotPool
 from determined.errors import Conflict, FailedPrecondition, InvalidOperations, NotFound
 from determined.launchers.protocol import ClusterLauncher, Launcher, Slot
 from determined.master.service.admin import Admin
+from determined.master.service.ahead import Ahead
 from determined.master.service.commit import Commits
 from determined.master.service.contexts import Contexts
 from determined.master.service.dispatch import Dispatcher
@@ -94,6 +95,7 @@ class MasterService:
     async def start(self) -> None:
         """Recover everything that is not over; the same path at every start, safe to be interrupted and repeated."""
         self.commits.on_effect(self.dispatcher.perform)
+        self.commits.on_submitted(Ahead(self.searches, self.dispatcher).look)
         if isinstance(self.launcher, ClusterLauncher):
             self.launcher.when_machines_change(lambda: self.hub.tell(MACHINES))
         self.dispatcher.on_ended = self._on_ended
