@@ -133,6 +133,21 @@ def fill_file(path: Path, data: bytes, name: str, mode: int = 0o666) -> None:
             os.close(descriptor)
 
 
+def echo(path: Path, data: bytes, name: str, mode: int = 0o666) -> bytes:
+    """Write a file that always holds the same, and read it again; several may do so at once. It is made if need be.
+
+    Returns:
+        The bytes that were read.
+    """
+    with action(name):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, mode)
+        try:
+            _write(descriptor, data, name)
+            return os.pread(descriptor, len(data), 0)
+        finally:
+            os.close(descriptor)
+
+
 def replace_file(path: Path, data: bytes, name: str, mode: int = 0o666, sync: bool = True) -> None:
     """Give a file a new content at once: readers see the old bytes or the new ones, also after a power failure.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import errno
 import logging
 import os
 import uuid
@@ -29,6 +30,7 @@ from determined.errors import NotFound, StorageFailed
 logger = logging.getLogger("determined.core")
 
 _PARTIAL = ".partial"
+_PROBE = b"Runs write this file to see whether checkpoints can be written here.\n"
 
 
 class Storage(abc.ABC):
@@ -123,7 +125,7 @@ class Storage(abc.ABC):
 
     @abc.abstractmethod
     def probe(self) -> None:
-        """Write, read and remove a small file; whatever goes wrong is raised."""
+        """Write and read something small; whatever goes wrong is raised."""
 
     def confirm(self, storage_id: str) -> None:  # noqa: B027 - most storages have nothing to do
         """The master knows the checkpoint now, so that it is no leftover of its run. Never fails."""
@@ -262,16 +264,17 @@ class LocalStorage(Storage):
             shutil.copy2(source, place)
 
     def probe(self) -> None:
-        """Try the folder as ``begin`` uses it."""
+        """Try the folder as ``begin`` uses it, with one file for all runs of a user.
+
+        It stays: where many files were deleted lately, some file systems take long to make another one.
+        """
         partial = self.root / _PARTIAL
         files.make_folder(partial, "checkpoint.home")
-        probe = partial / f"probe-{os.getpid()}-{uuid.uuid4()}"
-        try:
-            files.write_file(probe, probe.name.encode(), "checkpoint.probe", sync=False)
-            if probe.read_text(encoding="utf-8") != probe.name:
-                raise StorageFailed(f"{self.root} gave back other bytes than were written; check the file system")
-        finally:
-            files.remove(probe, "checkpoint.probe.remove")
+        if files.echo(partial / f"probe-{os.getuid()}", _PROBE, "checkpoint.probe") != _PROBE:
+            raise StorageFailed(f"{self.root} gave back other bytes than were written; check the file system")
+        place = os.statvfs(partial)
+        if place.f_blocks and not place.f_bfree:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(partial))
 
     def discard_partial(self) -> None:
         """Remove the owner's unfinished folders."""

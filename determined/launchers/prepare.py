@@ -56,7 +56,7 @@ def prepare(
     template = None if spec.warm is None else template_of(spec.argv, spec.warm, env, folder / paths.WORK)
     record = {"argv": spec.argv, "env": env, "cwd": str(work), "binds": binds, "grace_s": LEFTOVER_GRACE_S}
     record |= {"warm": template is not None, "leash": None if leash is None else str(leash)}
-    paths.write_new(folder / paths.SPEC, json.dumps(record), "launcher.spec")
+    paths.fill(folder / paths.SPEC, json.dumps(record), "launcher.spec")
     return template
 
 

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from determined import files
@@ -33,6 +34,20 @@ _Key = tuple[str, int, int, int] | None
 _Entry = tuple[int, int, bytes]
 """Type and mode of a file, folder or link; when it was changed last, for a file; its content."""
 _Content = Mapping[str, _Entry]
+_Stamps = Mapping[str, tuple[int, int]]
+"""Number of each file, folder or link, and when the system last saw it change, which no program can choose."""
+_SURE_NS = 100_000_000
+"""Age from which on a later change is sure to get another stamp: the clock of a file system is a coarse one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A folder that waits for a run; ``since`` is a time of the monotonic clock."""
+
+    key: _Key
+    path: Path
+    stamps: _Stamps
+    since: float
 
 
 class UsedFolders:
@@ -47,8 +62,8 @@ class UsedFolders:
         self._place = runs / paths.USED
         self._lock = threading.Lock()
         self._contents: dict[_Key, _Content] = {}
-        self._made_from: dict[Path, _Key] = {}
-        self._kept: list[tuple[_Key, Path, float]] = []
+        self._made_from: dict[Path, tuple[_Key, _Stamps]] = {}
+        self._kept: list[_Kept] = []
         self._number = 0
 
     def make(self, folder: Path, archive: Path | None) -> None:
@@ -60,9 +75,10 @@ class UsedFolders:
         """
         scratch = folder / paths.SCRATCH
         key = _key(archive)
-        if self._reuse(key, scratch):
+        stamps = self._reuse(key, scratch)
+        if stamps is not None:
             with self._lock:
-                self._made_from[folder] = key
+                self._made_from[folder] = key, stamps
             return
         with action("launcher.folders"):
             for path in (scratch, folder / paths.WORK, folder / paths.INFO):
@@ -80,7 +96,7 @@ class UsedFolders:
                 self._contents[key] = content
                 while len(self._contents) > MOST_KEPT:
                     del self._contents[next(iter(self._contents))]
-                self._made_from[folder] = key
+                self._made_from[folder] = key, {}
 
     def forget(self, folder: Path) -> None:
         """Somebody is about to delete a run's folder, whose scratch folder is not to be kept."""
@@ -91,13 +107,13 @@ class UsedFolders:
         """Keep the scratch folder of a run that is over, if another run cannot tell it from a new one."""
         scratch = folder / paths.SCRATCH
         with self._lock:
-            is_known = folder in self._made_from
-            key = self._made_from.pop(folder, None)
-            content = self._contents.get(key) if is_known else None
-        if content is not None:
+            key, stamps = self._made_from.pop(folder, (None, None))
+            content = None if stamps is None else self._contents.get(key)
+        if content is not None and stamps is not None:
             with contextlib.suppress(OSError):
-                if _restore(scratch, content):
-                    self._keep(key, scratch)
+                found = _restore(scratch, content, stamps)
+                if found is not None:
+                    self._keep(key, scratch, found)
 
     def clear(self) -> None:
         """Delete all of them, also those that another process has left."""
@@ -105,32 +121,32 @@ class UsedFolders:
             self._kept.clear()
         delete_tree(self._place)
 
-    def _reuse(self, key: _Key, scratch: Path) -> bool:
-        """Move a kept folder to its place; False if there is none."""
+    def _reuse(self, key: _Key, scratch: Path) -> _Stamps | None:
+        """Move a kept folder to its place; None if there is none."""
         while True:
             with self._lock:
-                at = next((at for at, (other, _, _) in enumerate(self._kept) if other == key), None)
+                at = next((at for at, kept in enumerate(self._kept) if kept.key == key), None)
                 if at is None:
-                    return False
-                _, path, since = self._kept.pop(at)
-            if time.monotonic() - since < _KEPT_S:
+                    return None
+                kept = self._kept.pop(at)
+            if time.monotonic() - kept.since < _KEPT_S:
                 with contextlib.suppress(OSError), action("launcher.reuse"):
-                    path.rename(scratch)
-                    return True
-            delete_tree(path)
+                    kept.path.rename(scratch)
+                    return kept.stamps
+            delete_tree(kept.path)
 
-    def _keep(self, key: _Key, scratch: Path) -> None:
+    def _keep(self, key: _Key, scratch: Path, stamps: _Stamps) -> None:
         with self._lock:
             self._number += 1
             place = self._place / str(self._number)
-            oldest = self._kept.pop(0)[1] if len(self._kept) == MOST_KEPT else None
+            oldest = self._kept.pop(0).path if len(self._kept) == MOST_KEPT else None
         if not self._place.exists():
             with action("launcher.used"):
                 self._place.mkdir(mode=0o700, exist_ok=True)
         with action("launcher.keep"):
             scratch.rename(place)
         with self._lock:
-            self._kept.append((key, place, time.monotonic()))
+            self._kept.append(_Kept(key, place, stamps, time.monotonic()))
         if oldest is not None:
             delete_tree(oldest)
 
@@ -186,27 +202,37 @@ def _content(work: Path) -> _Content | None:
     return found
 
 
-def _restore(scratch: Path, content: _Content) -> bool:
-    """Delete what belongs to the run before; whether the rest is as if no run had been there."""
+def _restore(scratch: Path, content: _Content, stamps: _Stamps) -> _Stamps | None:
+    """Delete what belongs to the run before; None if the rest is not as if no run had been there.
+
+    Args:
+        stamps: of what was seen to be as unpacked; what still has the same need not be looked at.
+    Returns:
+        The stamps now.
+    """
     work, info, spec = (scratch / Path(name).name for name in (paths.WORK, paths.INFO, paths.SPEC))
     if not all(map(_is_own_folder, (scratch, work, info))):
-        return False
+        return None
     if {path for path, _ in _listed(scratch)} - {str(work), str(info), str(spec)}:
-        return False
-    files.remove(spec, "launcher.wipe")
-    for path, status in _listed(info):
+        return None
+    for path, status in (*_listed(info), (str(spec), spec.lstat())):
         if not _is_plain(path, status, _FILE):
-            return False
+            return None
         with action("launcher.wipe"):
             os.truncate(path, 0)
     left = dict(content)
+    found: dict[str, tuple[int, int]] = {}
+    now_ns = time.time_ns()
     for name, path, status in _walked(work):
         expected = left.pop(name, None)
+        stamp = status.st_ino, status.st_ctime_ns
         if expected is None:
             _delete(path, status)
-        elif not _is_same(path, status, expected):
-            return False
-    return not left
+        elif stamp != stamps.get(name) and not _is_same(path, status, expected):
+            return None
+        elif now_ns - status.st_ctime_ns > _SURE_NS:
+            found[name] = stamp
+    return None if left else found
 
 
 def _is_own_folder(path: Path) -> bool:

@@ -130,10 +130,25 @@ def test_a_deleted_checkpoint_is_gone_and_deleting_it_again_changes_nothing(stor
         assert (folder / "model.bin").exists()
 
 
-def test_a_probe_leaves_nothing_behind(storage: Storage, tmp_path: Path) -> None:
+def test_a_probe_leaves_nothing_behind_but_one_file_that_is_used_again(storage: Storage, tmp_path: Path) -> None:
+    for _ in range(2):
+        storage.probe()
+        left = [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()]
+        assert left == ([f"ckpts/.partial/probe-{os.getuid()}"] if isinstance(storage, LocalStorage) else [])
+    storage.discard_partial()
+
+
+def test_a_probe_does_not_write_through_a_link(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path / "root")
     storage.probe()
-    left = [p for p in tmp_path.rglob("*") if p.is_file()]
-    assert left == []
+    (probe,) = (tmp_path / "root/.partial").iterdir()
+    probe.unlink()
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    probe.symlink_to(precious)
+    with pytest.raises(OSError, match="symbolic links"):
+        storage.probe()
+    assert precious.read_text() == "precious"
 
 
 def test_a_single_file_is_put_under_its_name(storage: Storage, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from determined.launchers import paths, prepare
 from determined.launchers.deleting import delete_tree
-from determined.launchers.used_folders import MOST_KEPT, UsedFolders
+from determined.launchers.used_folders import _SURE_NS, MOST_KEPT, UsedFolders
 from determined.testing.launcher_contract import make_context, make_spec
 from determined.testing.local_machine import Machine
 
@@ -171,10 +171,28 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+def grow_old(folder: Path) -> None:
+    """Let the clock of the file system go on until a change is sure to be seen by its time."""
+    clock = folder / "clock"
+    clock.touch()
+    made = clock.stat().st_ctime_ns
+    while clock.stat().st_ctime_ns - made <= 2 * _SURE_NS:
+        clock.touch()
+
+
+@pytest.mark.parametrize("is_second", [False, True], ids=["the first", "the second"])
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_folder_that_a_run_has_changed_is_not_handed_on(place: Place, change: Callable[[Path], object]) -> None:
+def test_a_folder_that_a_run_has_changed_is_not_handed_on(
+    place: Place, tmp_path: Path, change: Callable[[Path], object], is_second: bool
+) -> None:
     first = place.begin()
     seen = shown(first)
+    if is_second:
+        # By now it is known when each file was changed last.
+        grow_old(tmp_path)
+        place.end(first)
+        first = place.begin()
+        assert place.kept() == []
     change(first / paths.WORK)
     place.end(first)
     assert place.kept() == []
@@ -200,7 +218,8 @@ def test_an_attribute_that_a_run_has_set_is_not_handed_on(place: Place) -> None:
 def test_nothing_secret_is_in_what_is_kept(place: Place) -> None:
     place.end(place.begin())
     (kept,) = place.kept()
-    assert sorted(path.name for path in kept.iterdir()) == ["info", "work"]
+    assert sorted(path.name for path in kept.iterdir()) == ["info", "spec.json", "work"]
+    assert kept.joinpath("spec.json").read_bytes() == b""
     assert [path.read_bytes() for path in kept.joinpath("info").iterdir()] == [b""] * len(INFO)
 
 
