@@ -1,22 +1,19 @@
 """The start line of a run: the master is told that this member is there, and tells who the others are.
 
-Each run passes here, so this speaks HTTP over a bare socket: importing an HTTP library would take longer than
-everything else that happens before the user's code. Only TLS goes through the ordinary client.
+Each run passes here before the user's code, so what it loads is little. Only TLS goes through the ordinary client.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 import time
 from typing import Any
 
+from determined.common.api.direct import Answer, BrokenOff, Direct, NotConnected
 from determined.errors import DeterminedError, FailedPrecondition, Unavailable
 
-_CONNECT_S = 30.0
-_LONGEST_ANSWER = 1 << 20
 _TRY_AGAIN = frozenset({429, 502, 503, 504, 507})
 
 
@@ -78,55 +75,26 @@ def _ask(master_url: str, path: str, token: str) -> Any:
 
 
 def _get(master_url: str, path: str, token: str) -> Any:
-    host, port, prefix = _address(master_url)
-    shown = f"[{host}]" if ":" in host else host
-    request = (
-        f"GET {prefix}{path} HTTP/1.0\r\nHost: {shown}:{port}\r\nConnection: close\r\n"
-        f"Accept: application/json\r\nGrpc-Metadata-x-allocation-token: Bearer {token}\r\n\r\n"
-    )
+    master = Direct(master_url, {"Grpc-Metadata-x-allocation-token": f"Bearer {token}"})
     try:
-        with socket.create_connection((host, port), timeout=_CONNECT_S) as connection:
-            # The master answers when the last member is there, which may take as long as it takes.
-            connection.settimeout(None)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            connection.sendall(request.encode("ascii"))
-            answer = _read_all(connection)
-    except OSError as error:
+        # The master answers when the last member is there, which may take as long as it takes.
+        answer = master.request("GET", path, "application/json", None, None)
+    except (NotConnected, BrokenOff) as error:
         raise Unavailable(f"the master at {master_url} does not answer ({error})") from error
+    master.hand_on()
     return _content(master_url, answer)
 
 
-def _address(master_url: str) -> tuple[str, int, str]:
-    place = master_url.partition("://")[2] or master_url
-    authority, slash, prefix = place.partition("/")
-    host, colon, port = authority.rpartition(":")
-    if not colon or not port.isdecimal():
-        host, port = authority, "80"
-    return host.strip("[]"), int(port), (slash + prefix).rstrip("/")
-
-
-def _read_all(connection: socket.socket) -> bytes:
-    answer = b""
-    while block := connection.recv(1 << 16):
-        answer += block
-        if len(answer) > _LONGEST_ANSWER:
-            break
-    return answer
-
-
-def _content(master_url: str, answer: bytes) -> Any:
-    head, blank, body = answer.partition(b"\r\n\r\n")
-    words = head.split(b" ", 2)
-    status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
-    if not blank or status in _TRY_AGAIN:
-        raise Unavailable(f"the master at {master_url} does not serve (HTTP {status or 'without an answer'})")
-    text = body.decode("utf-8", "replace")
-    if status != 200:
-        raise _refused(master_url, status, text)
+def _content(master_url: str, answer: Answer) -> Any:
+    if answer.status in _TRY_AGAIN:
+        raise Unavailable(f"the master at {master_url} does not serve (HTTP {answer.status})")
+    text = answer.data.decode("utf-8", "replace")
+    if answer.status != 200:
+        raise _refused(master_url, answer.status, text)
     try:
         return json.loads(text)
     except ValueError as error:
-        raise Unavailable(f"the master at {master_url} broke off its answer ({error})") from error
+        raise Unavailable(f"the master at {master_url} answered what is no JSON ({error})") from error
 
 
 def _refused(master_url: str, status: int, text: str) -> DeterminedError:

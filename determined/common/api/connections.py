@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     import urllib3
@@ -23,7 +26,7 @@ def open_pool(url: str, cert: Cert | None) -> urllib3.PoolManager:
     """
     import urllib3
 
-    options: dict[str, Any] = {"num_pools": 2, "maxsize": _POOL_SIZE, "socket_options": _socket_options()}
+    options: dict[str, Any] = {"num_pools": 2, "maxsize": _POOL_SIZE, "socket_options": socket_options()}
     if url.startswith("https:") and cert is not None:
         options["ssl_context"] = cert.ssl_context()
         if cert.noverify:
@@ -38,7 +41,8 @@ def open_pool(url: str, cert: Cert | None) -> urllib3.PoolManager:
     return urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
 
 
-def _socket_options() -> list[tuple[int, int, int]]:
+def socket_options() -> list[tuple[int, int, int]]:
+    """What every connection to a master is set to."""
     # Most reads have no time limit, so the kernel has to notice a master that vanished without a word.
     options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6)):
@@ -49,12 +53,14 @@ def _socket_options() -> list[tuple[int, int, int]]:
 
 def proxy_for(url: str) -> str | None:
     """The proxy that the environment names for a master, or None."""
-    from urllib.parse import urlsplit
-    from urllib.request import getproxies, proxy_bypass
-
     parts = urlsplit(url)
     host = parts.hostname or ""
     if host in ("localhost", "::1") or host.startswith("127."):
         return None
+    if sys.platform == "linux" and not any(name.lower().endswith("_proxy") for name in os.environ):
+        # What would look there takes longer to load than a call takes.
+        return None
+    from urllib.request import getproxies, proxy_bypass
+
     proxy = getproxies().get(parts.scheme)
     return None if proxy is None or proxy_bypass(f"{host}:{parts.port}") else proxy

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 from determined._version import __version__
 from determined.common.api import errors
 from determined.common.api.connections import CONNECT_TIMEOUT_S, open_pool
+from determined.common.api.direct import Answer, BrokenOff, Direct, NotConnected, is_direct
 from determined.common.api.ndjson import objects_of
 from determined.common.api.retries import retry_policy
 from determined.common.util import canonical_master_url
@@ -68,6 +69,7 @@ class Session:
         self._max_retries = max_retries
         self._retry_statuses: tuple[int, ...] = ()
         self._lock = threading.Lock()
+        self._direct: Direct | None = None
         self._pool: urllib3.PoolManager | None = None
         self._pool_pid = 0
 
@@ -157,7 +159,8 @@ class Session:
         """
         import urllib3
 
-        response = self._send("GET", path, _ABSENT, params, None, accept=accept, stream=True)
+        what = f"GET {self._url}{path}"
+        response = self._ask_library(what, "GET", path + _query(params), None, None, accept=accept, stream=True)
         try:
             while block := response.read1(size):
                 yield block
@@ -183,6 +186,9 @@ class Session:
         """Close the connections; a later call opens new ones."""
         with self._lock:
             pool, self._pool = self._pool, None
+            direct, self._direct = self._direct, None
+        if direct is not None:
+            direct.close()
         # Connections of a parent process are the parent's to close.
         if pool is not None and self._pool_pid == os.getpid():
             pool.clear()
@@ -216,20 +222,64 @@ class Session:
         timeout_s: float | None,
         *,
         accept: str = "application/json",
-        stream: bool = False,
+    ) -> Answer:
+        what = f"{method} {self._url}{path}"
+        target = path + _query(params)
+        data = None if body is _ABSENT else _encode(what, body)
+        step("call.before")
+        answer = self._ask_directly(what, method, target, data, timeout_s, accept)
+        if answer is None:
+            response = self._ask_library(what, method, target, data, timeout_s, accept=accept, stream=False)
+            answer = Answer(response.status, response.data)
+        step("call.after")
+        if answer.status >= 300:
+            raise errors.from_answer(answer.status, answer.data, what)
+        return answer
+
+    def _ask_directly(
+        self, what: str, method: str, target: str, data: bytes | None, timeout_s: float | None, accept: str
+    ) -> Answer | None:
+        """The answer to a request that needs nothing special; None for another, or if there is nobody to ask."""
+        if self._max_retries:
+            return None
+        with self._lock:
+            if self._direct is None and is_direct(self._url):
+                self._direct = Direct(self._url, self._headers())
+            direct = self._direct
+        if direct is None or not direct.can_send(target):
+            return None
+        try:
+            return direct.request(method, target, accept, data, timeout_s)
+        except NotConnected:
+            # Whoever tries it again finds the words for it.
+            return None
+        except (TimeoutError, BrokenOff) as error:
+            # Only now: it loads what a call that is answered does not need.
+            from determined.common.api.unreachable import unreachable
+
+            raise unreachable(self._url, what, error, timeout_s) from error
+
+    def _ask_library(
+        self,
+        what: str,
+        method: str,
+        target: str,
+        data: bytes | None,
+        timeout_s: float | None,
+        *,
+        accept: str,
+        stream: bool,
     ) -> urllib3.BaseHTTPResponse:
         import urllib3
 
-        what = f"{method} {self._url}{path}"
-        headers = {**self._identity(), "Accept": accept, "User-Agent": f"determined-search/{__version__}"}
-        if body is not _ABSENT:
+        headers = {**self._headers(), "Accept": accept}
+        if data is not None:
             headers["Content-Type"] = "application/json"
-        step("call.before")
         try:
             response = self._connections().request(
                 method,
-                self._url + path + _query(params),
-                body=None if body is _ABSENT else _encode(what, body),
+                self._url + target,
+                body=data,
                 headers=headers,
                 timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=timeout_s),
                 retries=retry_policy(self._max_retries, self._retry_statuses),
@@ -237,19 +287,17 @@ class Session:
                 preload_content=not stream,
             )
         except urllib3.exceptions.HTTPError as error:
-            # Only now: it loads what a call that is answered does not need.
             from determined.common.api.unreachable import unreachable
 
             raise unreachable(self._url, what, error, timeout_s) from error
-        step("call.after")
-        if response.status >= 300:
+        if stream and response.status >= 300:
             answer = response.data
             response.release_conn()
             raise errors.from_answer(response.status, answer, what)
         return response
 
-    def _identity(self) -> dict[str, str]:
-        headers = {}
+    def _headers(self) -> dict[str, str]:
+        headers = {"User-Agent": f"determined-search/{__version__}"}
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"
         if self._allocation_token is not None:

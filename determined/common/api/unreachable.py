@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from determined.common.api import errors
 from determined.common.api.certs import shown_fingerprint
 from determined.common.api.connections import proxy_for
+from determined.common.api.direct import BrokenOff
 from determined.errors import DeterminedError
 
 _PROBE_TIMEOUT_S = 5.0
@@ -25,7 +26,7 @@ def unreachable(url: str, what: str, error: Exception, timeout_s: float | None) 
     Args:
         url: of the master.
         what: the call, as in ``GET http://localhost:8080/api/v1/me``.
-        error: what the HTTP library raised.
+        error: what was raised by the HTTP library, or by direct calls.
         timeout_s: how long an answer was waited for.
     """
     import urllib3
@@ -33,10 +34,10 @@ def unreachable(url: str, what: str, error: Exception, timeout_s: float | None) 
     cause = getattr(error, "reason", None) if isinstance(error, urllib3.exceptions.MaxRetryError) else error
     if isinstance(cause, urllib3.exceptions.SSLError):
         return _without_tls(url, cause)
-    if isinstance(cause, urllib3.exceptions.ReadTimeoutError):
+    if isinstance(cause, (urllib3.exceptions.ReadTimeoutError, TimeoutError)):
         return errors.MasterTimeoutException(f"{what} got no answer within {timeout_s} s; try again")
     why = re.sub(r"^\w+\(.*?\): ", "", str(cause))
-    if isinstance(cause, urllib3.exceptions.ProtocolError) and _speaks_tls(url):
+    if isinstance(cause, (urllib3.exceptions.ProtocolError, BrokenOff)) and _speaks_tls(url):
         return errors.MasterNotFoundException(
             f"what listens at {url} speaks TLS and took no plain HTTP; write {url.replace('http:', 'https:', 1)}"
         )
