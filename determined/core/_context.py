@@ -182,6 +182,12 @@ def _off_cluster(
     )
 
 
+def init_trial(info: ClusterInfo) -> Context:
+    """The context of a trial with one process that has no part in anything else."""
+    ranks = DummyDistributedContext()
+    return _trial_context(info, ranks, None, PreemptMode.WorkersAskChief, TensorboardMode.MANUAL, False)
+
+
 def _trial_context(
     info: ClusterInfo,
     ranks: DistributedContext,

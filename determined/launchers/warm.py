@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import builtins
 import contextlib
+import functools
 import gc
 import io
 import os
@@ -35,8 +36,11 @@ _foreign_entries: tuple[str, ...] = ()
 _path_entries: tuple[str, ...] = ()
 _STANDARD = (0, 1, 2)
 _LAUNCH = "determined.exec.launch"
-_REHEARSAL = "determined.core._rehearsal"
+_REHEARSAL = "determined.exec.rehearsal"
 _SHOWN_FIRST = (RUN_FOLDER, "DET_ALLOCATION_ID", "DET_WORKDIR", "DET_EXPERIMENT_ID", "DET_TRIAL_ID", "DET_MASTER")
+_ARGUMENTS, _VARIABLES = 45, 47
+_shown: dict[int, bytes] = {}
+"""The arguments and variables that the system shows, where they have been written over."""
 ROOM = "_ROOM"
 """Variable of a template that is there to be written over."""
 ROOM_BYTES = 1 << 16
@@ -62,6 +66,11 @@ def load(modules: Sequence[str]) -> None:
     if _REHEARSAL in sys.modules:
         sys.modules[_REHEARSAL].rehearse()
     _foreign_entries = tuple(e for e, finder in sys.path_importer_cache.items() if type(finder) is not FileFinder)
+    os.environ.pop(ROOM, None)
+    # They are moved away from where the system shows them, so that a run need not do it, or write over all of the room.
+    for name, value in os.environ.items():
+        os.putenv(name, value)
+    _show_environment(os.environ)
     gc.collect()
     gc.freeze()
     _kept_modules = frozenset(sys.modules)
@@ -89,8 +98,7 @@ def become(argv: Sequence[str], env: Mapping[str, str], lock_fd: int) -> None:
     for descriptor in _open_descriptors() - keep:
         with contextlib.suppress(OSError):
             os.close(descriptor)
-    os.environ.clear()
-    os.environ.update(env)
+    _set_environment({os.fsencode(name): os.fsencode(value) for name, value in env.items()})
     steps.hook = None
     # Finders of folders see for themselves whether their folder has changed. To drop them, or to look at all, would
     # cost a millisecond: the fork gets a copy of each page that holds one of the names that are looked at.
@@ -104,6 +112,19 @@ def become(argv: Sequence[str], env: Mapping[str, str], lock_fd: int) -> None:
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()
+
+
+def _set_environment(env: Mapping[bytes, bytes]) -> None:
+    """Most of it is the template's already, and to set what is set would copy memory."""
+    found: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
+    for name in found.keys() - env.keys():
+        os.unsetenv(name)
+    for name, value in env.items():
+        if found.get(name) != value:
+            os.putenv(name, value)
+    # In the order in which an interpreter would have found it.
+    found.clear()
+    found.update(env)
 
 
 def run_python(words: Sequence[str]) -> NoReturn:
@@ -241,22 +262,39 @@ def show_as(argv: Sequence[str], env: Mapping[str, str]) -> None:
     By these, too, the processes of a run are found. What does not fit is cut off at the end; the environment of a
     template has ``ROOM`` for that. Linux only.
     """
+    _libc().prctl(_PR_SET_NAME, os.fsencode(os.path.basename(argv[0])), 0, 0, 0)  # noqa: PTH119
+    _write_over(_ARGUMENTS, argv)
+    _show_environment(env)
+
+
+def _show_environment(env: Mapping[str, str]) -> None:
+    first = [name for name in _SHOWN_FIRST if name in env]
+    _write_over(_VARIABLES, [f"{name}={env[name]}" for name in [*first, *sorted(env.keys() - first)]])
+
+
+def _write_over(field: int, texts: Sequence[str]) -> None:
+    """Write over the texts whose place in memory a field of ``/proc/self/stat`` tells, and the next one its end."""
     import ctypes
 
-    ctypes.CDLL(None).prctl(_PR_SET_NAME, os.fsencode(os.path.basename(argv[0])), 0, 0, 0)  # noqa: PTH119
-    first = [name for name in _SHOWN_FIRST if name in env]
-    variables_of = [f"{name}={env[name]}" for name in [*first, *sorted(env.keys() - first)]]
     with contextlib.suppress(OSError, IndexError, ValueError):
         with open("/proc/self/stat", "rb") as file:  # noqa: PTH123
-            fields = file.read().rpartition(b")")[2].split()
-        arguments, variables = map(int, fields[45:47]), map(int, fields[47:49])
-        for (start, end), texts in (
-            (tuple(arguments), argv),
-            (tuple(variables), variables_of),
-        ):
-            if 0 < start < end:
-                told = b"".join(os.fsencode(text) + b"\0" for text in texts)[: end - start - 1]
-                ctypes.memmove(start, told.ljust(end - start, b"\0"), end - start)
+            start, end = map(int, file.read().rpartition(b")")[2].split()[field : field + 2])
+        if not 0 < start < end:
+            return
+        told = b"".join(os.fsencode(text) + b"\0" for text in texts)[: end - start - 1]
+        before = _shown.get(field)
+        if told != before:
+            # What is behind it is empty, once it has been written over.
+            size = max(len(told) + 1, end - start if before is None else len(before))
+            ctypes.memmove(start, told.ljust(size, b"\0"), size)
+            _shown[field] = told
+
+
+@functools.cache
+def _libc() -> Any:
+    import ctypes
+
+    return ctypes.CDLL(None)
 
 
 def _entries(env: Mapping[str, str]) -> list[str]:

@@ -152,7 +152,7 @@ PRELUDE = (
     "determined.exec.launch",
     "determined.core",
     "determined.core._master",
-    "determined.core._rehearsal",
+    "determined.exec.rehearsal",
     "determined.core._retry",
     "determined.core._storage",
     "determined.core._storage_config",
