@@ -169,16 +169,20 @@ def replace_file(path: Path, data: bytes, name: str, mode: int = 0o666, sync: bo
             _sync(path.parent)
 
 
-def append(path: Path, length: int, data: bytes, name: str) -> None:
+def append(path: Path, length: int, data: bytes, name: str, sync: bool = False) -> None:
     """Put bytes after the first ``length`` bytes of a file; whatever stood there is cut off first.
 
-    They are not on the disk yet: sync the file.
+    Args:
+        sync: whether they are on the disk when this returns; if not, sync the file.
     """
     with action(name):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
-            os.ftruncate(descriptor, length)
+            if os.fstat(descriptor).st_size != length:
+                os.ftruncate(descriptor, length)
             _write(descriptor, data, name)
+            if sync:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
 

@@ -94,7 +94,16 @@ def read_events(data: bytes, name: str) -> Iterator[tuple[int, SearcherEvent]]:
     Raises:
         CorruptState: a line is no event.
     """
-    for number, line in enumerate(data.splitlines(), start=1):
+    return read_lines(data.splitlines(), name)
+
+
+def read_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[int, SearcherEvent]]:
+    """The same for lines that are apart already.
+
+    Raises:
+        CorruptState: a line is no event.
+    """
+    for number, line in enumerate(lines, start=1):
         try:
             event_id, event = event_from_json(json.loads(line))
         except (ValueError, InvalidInput, RecursionError) as e:

@@ -20,7 +20,7 @@ from determined.searcher.event_log import Part, read_part
 from determined.wire.searcher import operation_to_json, operations_from_json
 
 MANIFEST = "searcher_manifest.json"
-FORMAT = 1
+FORMAT = 2
 
 
 class NewerFormat(CorruptState):
@@ -38,6 +38,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         method: files beside the folder with a deterministic method as it was at the beginning of the log; None when
             the method is in ``files``.
         answered: newest event that was answered before this generation; ``operations`` answer those after it.
+        answers: name of the file beside the folder with the answers since; "" for a generation that has none.
     """
 
     experiment_id: int
@@ -48,6 +49,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     log: Part | None = None
     method: list[Part] | None = None
     answered: int = -1
+    answers: str = ""
 
     def read_operations(self) -> list[Operation]:
         """The operations as values."""
@@ -57,6 +59,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """Names of the files beside the folder that this generation needs."""
         # A log without a byte need not be there, and is made with the first.
         return {part.name for part in (self.base, self.log) if part is not None and part.size} | names_of(self.method)
+
+    def needs(self) -> set[str]:
+        """The same with the answers since."""
+        return self.parts() | ({self.answers} if self.answers else set())
 
 
 def names_of(method: Iterable[Part] | None) -> set[str]:
@@ -80,11 +86,13 @@ def seal(
     method: list[Part] | None = None,
     answered: int = -1,
     beside: Sequence[Path] = (),
+    answers: str = "",
 ) -> Manifest:
     """Bring a filled folder to the disk and write its manifest, which makes it a generation.
 
     Args:
         beside: files that it stands on and that are to be on the disk as well.
+        answers: name of the file for the answers since.
 
     Raises:
         ValueError: the method wrote a file under the manifest's name.
@@ -100,6 +108,7 @@ def seal(
         log=log,
         method=method,
         answered=answered,
+        answers=answers,
     )
     body = msgspec.json.encode(manifest)
     sealed = _Sealed(FORMAT, _digest(FORMAT, body), msgspec.Raw(body))

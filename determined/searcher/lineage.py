@@ -15,9 +15,11 @@ from pathlib import Path
 
 from determined import files
 from determined.domain import search_method as contract
+from determined.domain.events import SearcherEvent
 from determined.domain.operations import Operation
 from determined.domain.search_method import SearcherState, dispatch
 from determined.errors import CorruptState
+from determined.searcher.answers import Answer
 from determined.searcher.event import QueuedEvent
 from determined.searcher.event_log import EventLog, Part, read_events, read_part
 from determined.searcher.generation import Manifest, inventory, names_of
@@ -25,7 +27,7 @@ from determined.searcher.method import is_found_from_events, load_from, save_int
 from determined.wire.searcher import operations_digest
 
 _COMPACT_BYTES = 4 * 2**20
-_PATTERNS = ("base_*.json", "events*.jsonl", "method_*")
+_PATTERNS = ("base_*.json", "events*.jsonl", "method_*", "answers_*.jsonl")
 
 
 class Lineage:
@@ -83,11 +85,18 @@ class Lineage:
         self.base, self.method = manifest.base, manifest.method
         return state
 
-    def bring(self, method: contract.SearchMethod, manifest: Manifest, operations: Sequence[Operation]) -> None:
-        """Bring a deterministic method to where a generation was saved, by the events that it had handled.
+    def bring(
+        self,
+        method: contract.SearchMethod,
+        manifest: Manifest,
+        operations: Sequence[Operation],
+        answers: Sequence[Answer] = (),
+    ) -> None:
+        """Bring a deterministic method to where it was saved, by the events that it had handled.
 
         Args:
             operations: the generation's answer to its last batch of events.
+            answers: that were saved since.
         Raises:
             CorruptState: the method gives another answer than it gave then.
         """
@@ -96,19 +105,10 @@ class Lineage:
             load_from(method, self.folder / f"method_{_event_of(manifest.base)}")
         state = self._base_state(manifest)
         log = manifest.log or Part("events.jsonl", 0, "")
-        answer: list[Operation] = []
-        for event_id, event in read_events(read_part(self.folder, log), log.name):
-            answers = dispatch(method, state, event)
-            state.last_event_id = event_id
-            if event_id > manifest.answered:
-                answer += answers
-        is_known = manifest.answered < manifest.last_event_id
-        if is_known and operations_digest(answer) != operations_digest(operations):
-            raise CorruptState(
-                f"{type(method).__name__} says that it is deterministic, but answers events {manifest.answered + 1} to "
-                f"{manifest.last_event_id} in another way than before. Resume with the code and the arguments that "
-                "the search was started with."
-            )
+        events = read_events(read_part(self.folder, log), log.name)
+        _hear(method, state, events, manifest.answered, manifest.last_event_id, operations)
+        for answer in answers:
+            _hear(method, state, answer.read_events(), answer.answered, answer.last_event_id, answer.read_operations())
 
     def parts(self) -> set[str]:
         """Names beside the generations that the next one will need."""
@@ -146,9 +146,31 @@ class Lineage:
         return [Part(f"{home.name}/{part.name}", part.size, part.sha256) for part in inventory(home)]
 
 
+def _hear(
+    method: contract.SearchMethod,
+    state: SearcherState,
+    events: Iterable[tuple[int, SearcherEvent]],
+    answered: int,
+    last: int,
+    operations: Sequence[Operation],
+) -> None:
+    """Hand events to a method again; its answers to those after ``answered`` were these operations."""
+    answer: list[Operation] = []
+    for event_id, event in events:
+        answers = dispatch(method, state, event)
+        state.last_event_id = event_id
+        if event_id > answered:
+            answer += answers
+    if answered < last and operations_digest(answer) != operations_digest(operations):
+        raise CorruptState(
+            f"{type(method).__name__} says that it is deterministic, but answers events {answered + 1} to {last} in "
+            "another way than before. Resume with the code and the arguments that the search was started with."
+        )
+
+
 def parts_of(manifests: Iterable[Manifest]) -> set[str]:
     """Names beside the generations that they need."""
-    return set().union(*(manifest.parts() for manifest in manifests))
+    return set().union(*(manifest.needs() for manifest in manifests))
 
 
 def _event_of(base: Part) -> int:

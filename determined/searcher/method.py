@@ -143,6 +143,36 @@ def save_into(method: contract.SearchMethod, state: SearcherState, folder: Path,
         method.save(state, folder, experiment_id=experiment_id)
 
 
+def packed(method: contract.SearchMethod) -> dict[str, bytes] | None:
+    """The files that ``save_into`` would write, for a method that writes none by itself; None for another."""
+    if isinstance(method, Ending):
+        inner = packed(method.method)
+        return None if inner is None else {RULE_FILE: json.dumps(msgspec.to_builtins(method.rule)).encode(), **inner}
+    kind = type(method)
+    if isinstance(method, SearchMethod) and (
+        kind.save is not SearchMethod.save  # type: ignore[attr-defined]
+        or kind.save_method_state is not SearchMethod.save_method_state  # type: ignore[attr-defined]
+    ):
+        return None
+    values = method.snapshot()
+    return {} if values is None else {METHOD_FILE: json.dumps(dict(values)).encode()}
+
+
+def packed_folder(folder: Path, most_bytes: int) -> dict[str, bytes] | None:
+    """The files in a folder; None if they are more than so many bytes, or it holds anything else."""
+    contents: dict[str, bytes] = {}
+    size = 0
+    for path in folder.rglob("*"):
+        if path.is_symlink() or not (path.is_file() or (path.is_dir() and any(path.iterdir()))):
+            return None
+        if path.is_file():
+            size += path.stat().st_size
+            if size > most_bytes:
+                return None
+            contents[path.relative_to(folder).as_posix()] = path.read_bytes()
+    return contents
+
+
 def save_whole(method: contract.SearchMethod, state: SearcherState, folder: Path, experiment_id: int) -> None:
     """Have any kind of search method save its own state beside a complete searcher state."""
     if isinstance(method, SearchMethod):

@@ -1,7 +1,8 @@
-"""The saved states of one search: generations of a folder ``exp_<E>``, the newest intact one of which counts.
+"""The saved states of one search: generations of a folder ``exp_<E>``, and the answers since the newest intact one.
 
-To save is: append the events, fill a temporary folder, seal it, give it its name, and only then may operations be
-sent. So whatever is on the disk, the newest intact generation is one that the master can be told about (again).
+To save is to append a line to those answers, and only then may operations be sent. From time to time, or where a line
+cannot hold the method's files, it is a generation: append the events, fill a temporary folder, seal it, give it its
+name. So whatever is on the disk, the newest intact answer is one that the master can be told about (again).
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from pathlib import Path
 from determined import files
 from determined.domain import search_method as contract
 from determined.domain.operations import Operation
-from determined.domain.search_method import SearcherState
+from determined.domain.search_method import SearcherState, apply_event
 from determined.errors import CorruptState
 from determined.searcher import generation
+from determined.searcher.answers import MOST_OF_METHOD, Answer, AnswerLog, answer_of
 from determined.searcher.event import QueuedEvent
 from determined.searcher.generation import MANIFEST, Manifest, NewerFormat
 from determined.searcher.legacy import is_legacy, read_legacy
 from determined.searcher.lineage import Lineage, parts_of
-from determined.searcher.method import load_from, save_into
+from determined.searcher.method import load_from, packed, packed_folder, save_into
 
 POINTER = "event_id"
 KEPT = 2
@@ -43,6 +45,9 @@ class SearchStore:
         self._experiment_id = int(experiment_id)
         self._kept: list[tuple[Path, Manifest]] = []
         self._lineage = Lineage(folder, self._experiment_id)
+        self._answers: AnswerLog | None = None
+        self._since: list[QueuedEvent] = []
+        self._is_tidy = True
 
     def is_empty(self) -> bool:
         """Whether nothing has been saved yet."""
@@ -52,7 +57,7 @@ class SearchStore:
         """Prepare for the first save of a new search; what an earlier one left in the folder is set aside."""
         for folder in self._generations():
             self._set_aside(folder, "superseded")
-        self._kept = []
+        self._kept, self._answers, self._since = [], None, []
         self._lineage.start(state, method.deterministic)
 
     def save(
@@ -62,20 +67,67 @@ class SearchStore:
         events: Sequence[QueuedEvent],
         operations: Sequence[Operation],
     ) -> None:
-        """Make one more generation; on disk when this returns.
+        """Keep an answer, as a line or as one more generation; on disk when this returns.
 
         Args:
             state: already brought up to date with ``events``.
             events: handled since the last save.
             operations: the answer to them.
         """
-        files.make_folder(self.folder, "runner.state.home")
-        lineage = self._lineage
-        log = lineage.record(method, state, events)
+        if not self._append(method, state, events, operations):
+            self._make_generation(method, state, events, operations)
+
+    def _append(
+        self,
+        method: contract.SearchMethod,
+        state: SearcherState,
+        events: Sequence[QueuedEvent],
+        operations: Sequence[Operation],
+    ) -> bool:
+        """Keep an answer as a line, if a line can hold it and there is a generation that it can follow."""
+        lineage, log = self._lineage, self._answers
+        if log is None or log.is_full or (lineage.method is not None) != method.deterministic:
+            return False
+        contents: dict[str, bytes] | None = None
+        if lineage.method is None:
+            contents = packed(method)
+            if contents is None:
+                contents = self._written(method, state)
+            if contents is None or sum(map(len, contents.values())) > MOST_OF_METHOD:
+                return False
+        log.append(answer_of(state.last_event_id, events, operations, contents))
+        self._since += events
+        return True
+
+    def _written(self, method: contract.SearchMethod, state: SearcherState) -> dict[str, bytes] | None:
+        """The files that a method writes, if they are small."""
+        temporary = self._make_temporary()
+        with files.action("runner.state.method"):
+            save_into(method, state, temporary, self._experiment_id)
+        _refuse_reserved(temporary)
+        contents = packed_folder(temporary, MOST_OF_METHOD)
+        files.remove(temporary, "runner.state.clear")
+        return contents
+
+    def _make_temporary(self) -> Path:
         temporary = self.folder / _TEMPORARY
         files.remove(temporary, "runner.state.clear")
         with files.action("runner.state.folder"):
             temporary.mkdir()
+        return temporary
+
+    def _make_generation(
+        self,
+        method: contract.SearchMethod,
+        state: SearcherState,
+        events: Sequence[QueuedEvent],
+        operations: Sequence[Operation],
+    ) -> None:
+        files.make_folder(self.folder, "runner.state.home")
+        lineage = self._lineage
+        log = lineage.record(method, state, [*self._since, *events])
+        temporary = self._make_temporary()
+        with files.action("runner.state.parts"):
             if not self._kept or self._kept[-1][1].parts() != lineage.parts():
                 # The name of a new base or log has to be on the disk before that of a generation that needs them.
                 files.sync(self.folder)
@@ -94,20 +146,23 @@ class SearchStore:
             log.part(),
             lineage.method,
             answered,
-            [log.path] if events and log.length else [],
+            [log.path] if (events or self._since) and log.length else [],
+            AnswerLog.new_name(last),
         )
-        final = self._free_name(f"event_{last}")
+        final = self._free_name(f"event_{max(last, 0)}")
         files.move(temporary, final, "runner.state")
         self._kept.append((final, manifest))
+        self._answers, self._since, self._is_tidy = AnswerLog(self.folder / manifest.answers), [], False
 
     def tidy(self) -> None:
         """Point to the newest generation and remove those that are not needed any more.
 
         Nothing depends on it, so it may be done when the answer is on its way, and again after any number of saves.
         """
-        if self._kept:
+        if self._kept and not self._is_tidy:
             self._point_to(self._kept[-1][1].last_event_id)
             self._remove_old()
+            self._is_tidy = True
 
     def load(self, method: contract.SearchMethod) -> tuple[SearcherState, list[Operation]]:
         """Bring method and state back to the newest intact generation.
@@ -129,21 +184,59 @@ class SearchStore:
                 problems.append(f"{folder.name}: {e}")
                 continue
             self._recover(folder, state, problems)
-            if manifest is None or manifest.method is None:
-                load_from(method, folder)
+            answers = self._read_answers(manifest)
+            for answer in answers:
+                self._follow(state, answer)
+            if manifest is not None and manifest.method is not None:
+                self._lineage.bring(method, manifest, operations, answers)
+            elif answers:
+                temporary = self._make_temporary()
+                answers[-1].unpack(temporary)
+                load_from(method, temporary)
+                files.remove(temporary, "runner.state.clear")
             else:
-                self._lineage.bring(method, manifest, operations)
-            return state, operations
+                load_from(method, folder)
+            return state, answers[-1].read_operations() if answers else operations
         raise CorruptState(self._nothing_usable(problems))
 
+    def _read_answers(self, manifest: Manifest | None) -> list[Answer]:
+        """What was saved since a generation."""
+        self._answers, self._since = None, []
+        if manifest is None or not manifest.answers:
+            return []
+        self._answers, answers = AnswerLog.read(self.folder / manifest.answers)
+        if self._answers.is_damaged:
+            last = answers[-1].last_event_id if answers else manifest.last_event_id
+            kept = self._free_name(f"damaged_{manifest.answers}")
+            logger.warning(
+                f"{self._answers.path} is damaged after the answer to event {last}. Going on from there; all of it is "
+                f"kept as {kept.name}."
+            )
+            self._answers.set_aside(kept)
+        if answers:
+            # What a process wrote that died before it had synced it is answered (again) now.
+            files.sync(self._answers.path)
+        return answers
+
+    def _follow(self, state: SearcherState, answer: Answer) -> None:
+        for event_id, event in answer.read_events():
+            apply_event(state, event)
+            self._since.append(QueuedEvent(event_id, event))
+        state.last_event_id = answer.last_event_id
+
     def withdraw(self) -> None:
-        """Take back the newest generation, whose operations the master refused as a whole."""
-        if len(self._kept) > 1:
+        """Take back the newest answer, whose operations the master refused as a whole."""
+        if self._answers is not None and self._answers.count:
+            refused = self._free_name(f"refused_event_{self._kept[-1][1].last_event_id}_{self._answers.count}")
+            files.write_file(refused, self._answers.drop_last(), "runner.state.refused", sync=False)
+        elif len(self._kept) > 1:
             folder, _ = self._kept.pop()
             self._set_aside(folder, "refused")
             self._point_to(self._kept[-1][1].last_event_id)
-            # Nothing is saved before the search is loaded again; if it were, it would need a base of its own.
-            self._lineage.log = None
+        else:
+            return
+        # Nothing is saved before the search is loaded again; if it were, it would need a base of its own.
+        self._lineage.log, self._answers, self._since = None, None, []
 
     def _load_one(self, folder: Path) -> tuple[SearcherState, list[Operation], Manifest | None]:
         if not (folder / MANIFEST).exists() and is_legacy(folder):
@@ -201,8 +294,7 @@ class SearchStore:
             self._kept, old = self._kept[-KEPT:], self._kept[:-KEPT]
             for folder, _ in old:
                 files.remove(folder, "runner.state.remove")
-            if any(manifest.parts() != old[0][1].parts() for _, manifest in self._kept):
-                self._remove_unused_parts()
+            self._remove_unused_parts()
 
     def _remove_unused_parts(self) -> None:
         if self._kept:
@@ -246,6 +338,11 @@ class SearchStore:
             "Restore the folder from a backup, or start a new search with another searcher_dir "
             f"(`det e kill {self._experiment_id}` ends the present one)."
         )
+
+
+def _refuse_reserved(folder: Path) -> None:
+    if (folder / MANIFEST).exists():
+        raise ValueError(f"save_method_state wrote a file named {MANIFEST}, which is reserved; use another name")
 
 
 def _number(folder: Path) -> int:

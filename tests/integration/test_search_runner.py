@@ -20,7 +20,7 @@ import pytest
 from determined import searcher
 from determined.common.api.session import Session
 from determined.errors import Conflict, CorruptState, FailedPrecondition, InvalidInput, NotFound, RunnerBusy
-from determined.searcher import link
+from determined.searcher import answers, link
 from determined.searcher.event import QueuedEvent
 
 MASTER = Path(__file__).parent / "search_runner_master.py"
@@ -279,7 +279,9 @@ def test_a_runner_without_a_master_works_through_its_replaced_seams(tmp_path: Pa
     runner.run_experiment(4, None, None)
     assert [len(ops) for ops in answers] == [4]
     assert runner.state.experiment_completed
-    assert (tmp_path / "exp_4" / "event_id").read_text() == "1"
+    assert (tmp_path / "exp_4" / "event_id").read_text() == "0"
+    (log,) = (tmp_path / "exp_4").glob("answers_*.jsonl")
+    assert json.loads(log.read_text())["body"]["last_event_id"] == 1
 
 
 def test_a_method_whose_operations_the_master_refuses_can_be_corrected_and_rerun(
@@ -458,25 +460,43 @@ def newest_of(states: Path) -> Path:
     return max(states.glob("event_[0-9]*"), key=lambda path: int(path.name.removeprefix("event_")))
 
 
-def test_a_damaged_newest_state_is_replaced_by_the_one_before_it_with_a_warning(
-    master: Master, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    states = interrupted(master, tmp_path)
+def damage_newest(states: Path) -> str:
+    """Damage the newest saved state; the name under which it will be set aside."""
+    for log in states.glob("answers_*.jsonl"):
+        lines = log.read_bytes().splitlines(keepends=True)
+        log.write_bytes(b"".join([*lines[:-1], lines[-1].replace(b"Id", b"Jd")]))
+        return f"damaged_{log.name}"
     newest = newest_of(states)
     (newest / "created").write_text("17")
+    return f"damaged_{newest.name}"
+
+
+in_lines_or_not = pytest.mark.parametrize("most", [0, 100], ids=["in generations", "in lines"])
+
+
+@in_lines_or_not
+def test_a_damaged_newest_state_is_replaced_by_the_one_before_it_with_a_warning(
+    master: Master, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(answers, "MOST", most)
+    states = interrupted(master, tmp_path)
+    aside = damage_newest(states)
     runner = Runner(master.session, Pairs(), tmp_path)
     runner.run(CONFIG)
-    assert "cannot be used" in caplog.text
+    assert "cannot be used" in caplog.text or "is damaged" in caplog.text
     assert runner.state.experiment_completed
     assert [len(t["results"]) for t in master.experiment()["trials"].values()] == [2, 2, 2, 2]
-    assert (states / f"damaged_{newest.name}").is_dir()
+    assert (states / aside).exists()
 
 
-def test_when_the_state_before_is_too_old_the_search_stops_rather_than_go_wrong(master: Master, tmp_path: Path) -> None:
+@in_lines_or_not
+def test_when_the_state_before_is_too_old_the_search_stops_rather_than_go_wrong(
+    master: Master, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(answers, "MOST", most)
     with pytest.raises(ConnectionResetError):
         FailsOnce(master.session, tmp_path, "after_post").run(CONFIG)
-    states = tmp_path / "exp_1"
-    (newest_of(states) / "created").write_text("17")
+    damage_newest(tmp_path / "exp_1")
     with pytest.raises(CorruptState, match="should come next"):
         Runner(master.session, Pairs(), tmp_path).run(CONFIG)
 

@@ -165,7 +165,7 @@ def test_a_method_that_is_found_again_from_its_events_may_die_at_any_step_too(
     assert remote or outcome == undisturbed[0]
     own = {
         ("deterministic", False): {"runner.state.base.before", "runner.state.method.after"},
-        ("unsaved", False): {"runner.events.append.after"},
+        ("unsaved", False): {"runner.events.append.after", "runner.answers.append.half"},
         ("unsaved", True): {"runner.state.history.after"},
     }
     assert own[kind, remote] <= set(steps)
@@ -229,6 +229,8 @@ def test_every_durable_action_of_a_runner_can_be_crashed(undisturbed: tuple[dict
         "runner.create.after",
         "runner.experiment_id.rename.before",
         "runner.events.append.half",
+        "runner.answers.append.half",
+        "runner.answers.name.after",
         "runner.state.method.after",
         "runner.state.manifest.half",
         "runner.state.rename.before",

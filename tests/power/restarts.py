@@ -100,9 +100,10 @@ def _search(home: SearcherFolder, log: Log) -> None:
         home.record_experiment(EXPERIMENT)
     log.add(Call("ack", at=2, data=key))
     saved, method, state = SearchStore(home.path / f"exp_{EXPERIMENT}", EXPERIMENT), Heard(), searcher.SearcherState()
+    state.last_event_id = 0
     if saved.is_empty():
         saved.start(method, state)
-        saved.save(method, state, [], [])
+        saved.save(method, state, [], [searcher.Progress(0.0)])
     else:
         state, _ = saved.load(method)
         # Its operations are sent (again) now.
@@ -119,9 +120,9 @@ def _search(home: SearcherFolder, log: Log) -> None:
 
 def live_compacting(folder: Path, log: Log) -> None:
     """The same, where each save starts a new log of events."""
-    from determined.searcher import lineage
+    from determined.searcher import answers, lineage
 
-    lineage._COMPACT_BYTES = 1
+    answers.MOST, lineage._COMPACT_BYTES = 0, 1
     live_runner(folder, log)
 
 

@@ -64,6 +64,7 @@ def test_who_goes_on_after_a_death_or_a_power_cut_can_lose_power_again(name: str
         ("master", "folder of settle in _create_file"),
         ("runner", "folder of settle"),
         ("runner", "folder of _recover in load"),
+        ("runner", "file of _read_answers in load"),
         ("compacting", "file of write_file in record"),
     ],
 )

@@ -21,7 +21,7 @@ from determined.core._storage import LocalStorage
 from determined.domain.events import InitialOperations, TrialProgress
 from determined.domain.search_method import apply_event
 from determined.launchers import paths
-from determined.searcher import lineage
+from determined.searcher import answers, lineage
 from determined.searcher.event import QueuedEvent
 from determined.searcher.folder import SearcherFolder
 from determined.searcher.store import SearchStore
@@ -127,13 +127,18 @@ class HeardAgain(Heard):
 
 
 def deterministic(folder: Path, log: Log) -> None:
-    """The same for a method that is saved only when the log of events begins anew, which is at every other save."""
+    """The same for a method that is saved only when the log of events begins anew, at every other generation."""
     lineage._COMPACT_BYTES = 100
-    runner(folder, log, HeardAgain())
+    runner(folder, log, HeardAgain(), most=1)
 
 
-def runner(folder: Path, log: Log, method: Heard | None = None) -> None:
-    """The folder of a local search: the intent, the experiment, and one saved state after the other."""
+def runner(folder: Path, log: Log, method: Heard | None = None, most: int = 2) -> None:
+    """The folder of a local search: the intent, the experiment, and one saved state after the other.
+
+    Args:
+        most: answers between two generations.
+    """
+    answers.MOST = most
     method = method or Heard()
     home = SearcherFolder(folder / "home" / "search")
     intent = home.decide("cluster", "http://127.0.0.1:8080")

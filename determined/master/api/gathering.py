@@ -1,4 +1,4 @@
-"""Answers leave in one piece: the server writes the head and the body of each apart, and to send costs more than to make.
+"""Answers leave in one piece: the server writes the head and the body of each apart, and each time costs the same.
 
 The one who waits is woken once, too, and not by the head already.
 """

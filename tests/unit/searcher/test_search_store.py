@@ -28,13 +28,19 @@ from determined.domain.events import (
 )
 from determined.domain.search_method import apply_event, dispatch
 from determined.errors import CorruptState
-from determined.searcher import lineage
+from determined.searcher import answers, lineage
 from determined.searcher.event import QueuedEvent
 from determined.searcher.generation import MANIFEST, NewerFormat
 from determined.searcher.store import SearchStore
 
 Ops = list[searcher.Operation]
 E = 5
+
+
+@pytest.fixture(autouse=True)
+def generations_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each save is a generation here; ``test_search_answers.py`` is about what is saved between two of them."""
+    monkeypatch.setattr(answers, "MOST", 0)
 
 
 class Recorder(searcher.SearchMethod):
@@ -326,8 +332,8 @@ def test_a_link_in_place_of_a_file_is_refused(search: Search, tmp_path: Path, na
 def test_a_newer_format_is_refused_with_the_advice_to_upgrade(search: Search) -> None:
     file = search.folder / "event_4" / MANIFEST
     body = b'{"words": "of a later version"}'
-    digest = hashlib.sha256(b"2\n" + body).hexdigest()
-    file.write_bytes(b'{"format": 2, "sha256": "%s", "body": %s}' % (digest.encode(), body))
+    digest = hashlib.sha256(b"3\n" + body).hexdigest()
+    file.write_bytes(b'{"format": 3, "sha256": "%s", "body": %s}' % (digest.encode(), body))
     with pytest.raises(NewerFormat, match="upgrade"):
         loaded(search.folder)
     assert (search.folder / "event_4").is_dir()
