@@ -91,6 +91,9 @@ def live_runs(master: LocalMaster, folder: Path) -> list[Run]:
     searcher = {"name": "random", "max_length": 1, "max_trials": TRIALS, "max_concurrent_trials": 0}
     experiment = submit(master, config("hold_token.py", searcher, out=str(out)))
     with master.session() as session:
+        for line in session.stream(f"/api/v1/experiments/{experiment}/watch", {"follow": True}):
+            if sum(line["result"]["trials"].values()) == TRIALS:
+                break
         trials = session.get(f"/api/v1/experiments/{experiment}/trials")["trials"]
         for trial in trials:
             for line in session.stream(f"/api/v1/trials/{trial['id']}/logs", {"follow": True}):

@@ -148,7 +148,8 @@ class AnswerLog:
     @classmethod
     def read(cls, path: Path) -> tuple[AnswerLog, list[Answer]]:
         """The answers in a file that may not be there, up to the first that is not whole."""
-        log, answers = cls(path), []
+        answers: list[Answer] = []
+        log = cls(path)
         if path.is_symlink():
             log.is_damaged = True
             return log, answers

@@ -40,6 +40,7 @@ class Backend(Protocol):
     Attributes:
         shown: its URL for people, without the password.
         close_within_s: how long to wait for the database when the store is closed, before ``cut``; None for ever.
+        is_local: a commit waits for a disk of this machine, and for nobody else.
     """
 
     @property
@@ -47,6 +48,9 @@ class Backend(Protocol):
 
     @property
     def close_within_s(self) -> float | None: ...
+
+    @property
+    def is_local(self) -> bool: ...
 
     def claim(self, lost: Callable[[str], None]) -> Claim:
         """What makes this process the only writer. ``lost`` hears from any thread why it is that no more."""
@@ -81,6 +85,9 @@ class Backend(Protocol):
 
     def unread(self, error: DBAPIError) -> DeterminedError:
         """What it means for a query."""
+
+    def wait_for_others(self, conn: sqlalchemy.Connection, is_patient: bool) -> None:
+        """Whether the writer's transactions wait for other programs from now on, or fail at once."""
 
     def is_lost(self, error: BaseException) -> bool:
         """Whether the database went away, so that the same on a new connection may succeed."""
@@ -134,6 +141,7 @@ class SqliteBackend:
     """SQLite in a file: write-ahead log, every commit synced."""
 
     close_within_s: float | None = None
+    is_local = True
 
     def __init__(self, url: URL) -> None:
         self._url: Final = url
@@ -267,6 +275,13 @@ class SqliteBackend:
     def unread(self, error: DBAPIError) -> DeterminedError:
         """See ``Backend``."""
         return StorageFailed(f"the database cannot be read: {error.orig}")
+
+    def wait_for_others(self, conn: sqlalchemy.Connection, is_patient: bool) -> None:
+        """See ``Backend``."""
+        # By the driver, since to ask through the engine would begin a transaction.
+        driver = conn.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.execute(f"PRAGMA busy_timeout = {round(1000 * BUSY_S) if is_patient else 0}")
 
     def is_lost(self, error: BaseException) -> bool:
         """See ``Backend``."""

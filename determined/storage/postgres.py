@@ -48,6 +48,7 @@ _AWAY: Final = (
 class PostgresBackend:
     """PostgreSQL 14 or newer, through psycopg; see ``Backend``."""
 
+    is_local = False
     close_within_s: float | None = 5.0
 
     def __init__(self, url: URL) -> None:
@@ -144,6 +145,9 @@ class PostgresBackend:
             "CREATE FUNCTION det_fold(value text) RETURNS text LANGUAGE sql IMMUTABLE STRICT "
             f"""AS 'SELECT lower($1 COLLATE "{letters}")'"""
         )
+
+    def wait_for_others(self, conn: sqlalchemy.Connection, is_patient: bool) -> None:
+        """See ``Backend``. Nobody else writes."""
 
     def is_lost(self, error: BaseException) -> bool:
         """See ``Backend``."""

@@ -1,8 +1,11 @@
-"""The only writer: a thread that takes every unit that is waiting, and commits them together.
+"""The only writer: every unit that is waiting is committed together with the others.
 
-While one commit is on its way to the disk the next group gathers by itself, so there are no timers and no delays. When
-a group fails, it is taken back and its units are tried one by one, so that only the bad ones fail. A database that went
-away is waited for; then the group is written again, unless it turns out that it was committed.
+What is submitted in one round of the event loop is a group. Where commits are quick and nothing is in the way, a small
+group is committed by the loop itself: to hand it to a thread, and the result back, takes as long as the commit. All
+else goes to a thread that takes whatever is waiting. While one commit is on its way to the disk the next group gathers
+by itself, so there are no timers and no delays. When a group fails, it is taken back and each of its units is tried,
+so that only the bad ones fail. A database that went away is waited for; then the group is written again, unless it
+turns out that it was committed.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -33,6 +37,10 @@ _LOG: Final = logging.getLogger(__name__)
 R = TypeVar("R")
 MAX_GROUP: Final = 512
 """Units in one commit."""
+MAX_IN_LOOP: Final = 16
+"""Units that the event loop commits by itself."""
+QUICK_S: Final = 0.005
+"""A commit that takes longer is followed by one in the thread: the loop has others to serve."""
 
 _Result = BaseException | None
 
@@ -74,11 +82,13 @@ class Writer:
         self._known: Final = Known()
         self._closed_lanes: set[int] = set()
         self._connection: Connection | None = None
+        self._fresh: list[_Unit | _Reopen] = []
+        self._handed_over = 0
+        # Nothing is known of the disk yet.
+        self._is_quick = False
+        self._is_patient = True
         self._thread: Final = threading.Thread(target=self._run, name="determined-store", daemon=True)
         self._stopped = False
-        self._fresh = []
-        self._outstanding = 0
-        self._quick = True
         self._thread.start()
 
     def submit(self, mutations: Sequence[Any], lane: int | None) -> asyncio.Future[None]:
@@ -87,38 +97,18 @@ class Writer:
         if self._stopped:
             future.set_exception(store_closed())
         else:
-            self._fresh.append(_Unit(tuple(mutations), lane, future))
-            if len(self._fresh) == 1:
-                self._loop.call_soon(self._flush)
+            self._add(_Unit(tuple(mutations), lane, future))
         return future
-
-    def _flush(self):
-        import time
-
-        jobs, self._fresh = self._fresh, []
-        if self._outstanding == 0 and len(jobs) <= 16 and self._quick:
-            t = time.perf_counter()
-            results = self._apply(jobs)
-            self._quick = time.perf_counter() - t < 0.005
-            _resolve(results)
-            return
-        self._quick = True
-        for job in jobs:
-            self._outstanding += 1
-            self._queue.put(job)
-
-    def _resolved(self, results):
-        self._outstanding -= len(results)
-        _resolve(results)
 
     def reopen(self, lane: int) -> None:
         """Queue the reopening of a lane: units submitted before it still fail."""
-        self._queue.put(_Reopen(lane))
+        self._add(_Reopen(lane))
 
     def stop(self) -> None:
         """Refuse units from now on; those that were submitted are still written, unless the database is away."""
         self._stopped = True
         self._backoff.stop()
+        self._hand_over()
         self._queue.put(None)
 
     def join(self, timeout_s: float | None = None) -> bool:
@@ -126,16 +116,68 @@ class Writer:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    def _add(self, job: _Unit | _Reopen) -> None:
+        self._fresh.append(job)
+        if len(self._fresh) == 1:
+            self._loop.call_soon(self._begin)
+
+    def _begin(self) -> None:
+        """Write what was submitted in this round of the loop, or let the thread do it."""
+        results = self._commit_here() if self._may_commit_here() else None
+        if results is None:
+            self._hand_over()
+        else:
+            self._fresh = []
+            _resolve(results)
+
+    def _commit_here(self) -> list[tuple[asyncio.Future[None], _Result]] | None:
+        """None if nothing came of it: whatever the reason, the thread finds out, and has the time for it."""
+        started = time.monotonic()
+        try:
+            self._wait_for_others(False)
+            results = self._apply_together(self._fresh)
+        except Exception:
+            self._known.forget()
+            self._is_quick = False
+            return None
+        self._known.trim()
+        self._is_quick = time.monotonic() - started < QUICK_S
+        return results
+
+    def _wait_for_others(self, is_patient: bool) -> None:
+        if self._is_patient != is_patient and self._connection is not None:
+            self._backend.wait_for_others(self._connection, is_patient)
+        self._is_patient = is_patient
+
+    def _may_commit_here(self) -> bool:
+        """The thread sleeps, so that nobody else uses the connection, and the loop is not held up for long."""
+        is_free = not self._handed_over and not self._stopped and self._connection is not None
+        return is_free and self._is_quick and self._backend.is_local and 0 < len(self._fresh) <= MAX_IN_LOOP
+
+    def _hand_over(self) -> None:
+        jobs, self._fresh = self._fresh, []
+        self._handed_over += len(jobs)
+        for job in jobs:
+            self._queue.put(job)
+
+    def _take_back(self, jobs: int, results: Sequence[tuple[asyncio.Future[None], _Result]], took_s: float) -> None:
+        self._handed_over -= jobs
+        self._is_quick = took_s < QUICK_S
+        _resolve(results)
+
     def _run(self) -> None:
         more = True
         while more:
             group = self._gather()
             more = None not in group
             jobs = [job for job in group if job is not None]
+            started = time.monotonic()
+            self._wait_for_others(True)
             results = self._apply(jobs)
+            took_s = time.monotonic() - started
             # A loop that is closed has nobody left to tell.
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._resolved, results)
+                self._loop.call_soon_threadsafe(self._take_back, len(jobs), results, took_s)
         self._disconnect()
 
     def _gather(self) -> list[_Unit | _Reopen | None]:
@@ -189,6 +231,8 @@ class Writer:
             # One connection serves all: to take it from the pool and back costs as much as a small transaction.
             if self._connection is None:
                 self._connection = self._engine.connect()
+                # One from the pool may have been told otherwise.
+                self._backend.wait_for_others(self._connection, self._is_patient)
             try:
                 begun = self._connection.begin()
             except DBAPIError as error:

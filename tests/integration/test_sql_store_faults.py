@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from determined.errors import InvalidInput, StorageFailed
 from determined.storage import protocol as p
 from determined.storage.protocol import Mutation
 from determined.storage.sql import SqlStore
+from determined.storage.writer import MAX_IN_LOOP
 from determined.testing.store_factories import make_experiment, make_fact, make_line, make_trial, validated
 from determined.testing.store_suite import outcome, outcomes
 
@@ -205,6 +207,89 @@ def test_values_that_no_column_can_hold_are_refused(tmp_path: Path) -> None:
             await store.get_experiment(ExperimentId(2**63))
         with pytest.raises(InvalidInput, match="surrogates"):
             await store.find_user("\ud800")
+        await store.close()
+
+    asyncio.run(run())
+
+
+def _log_of(writer: Any) -> list[str]:
+    """Who commits from now on: the event loop itself, or the thread."""
+    names: list[str] = []
+    together = writer._apply_together
+
+    def apply(jobs: Any) -> Any:
+        names.append("thread" if threading.current_thread() is writer._thread else "loop")
+        return together(jobs)
+
+    writer._apply_together = apply
+    return names
+
+
+async def _until_in_loop(store: SqlStore, first: int) -> int:
+    """Commit until the event loop does it by itself, as on a quick disk; the number of the next fact."""
+    who = _log_of(store._writer)
+    for number in range(first, first + 500):
+        await store.write([p.AppendJournal(make_fact(number))])
+        if who[-1] == "loop":
+            return number + 1
+    pytest.skip("no commit on this disk is quick enough for the event loop")
+
+
+def test_a_small_group_is_committed_by_the_loop_and_a_large_one_by_the_thread(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = await _opened(tmp_path)
+        await store.write(BEGIN)
+        number = await _until_in_loop(store, 1)
+        who = _log_of(store._writer)
+        many = [store.write([p.AppendJournal(make_fact(number + n))]) for n in range(MAX_IN_LOOP + 1)]
+        # What comes while the thread is at work keeps its place behind.
+        await asyncio.sleep(0)
+        late = store.write([p.AppendJournal(make_fact(number + len(many)))])
+        await asyncio.gather(*many, late)
+        assert who == ["thread"] * len(who) != []
+        rows = await store.read_journal(E1, 0, 10**9)
+        assert [row.seq for row in rows] == list(range(1, number + len(many) + 1))
+        await store.close()
+
+    asyncio.run(run())
+
+
+def test_a_program_that_holds_the_file_does_not_hold_up_the_loop(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = await _opened(tmp_path)
+        await store.write(BEGIN)
+        number = await _until_in_loop(store, 1)
+        other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        waiting = store.write([p.AppendJournal(make_fact(number))])
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        # The loop goes on meanwhile, or nobody would ever do this.
+        other.execute("ROLLBACK")
+        await waiting
+        other.close()
+        assert len(await store.read_journal(E1, 0, 10**9)) == number
+        await _until_in_loop(store, number + 1)
+        await store.close()
+
+    asyncio.run(run())
+
+
+def test_a_unit_that_fails_in_the_loop_fails_alone_and_closes_its_lane(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = await _opened(tmp_path)
+        await store.write(BEGIN)
+        number = await _until_in_loop(store, 1)
+        good = store.write([p.AppendJournal(make_fact(number))], lane=1)
+        # A fact that is there already.
+        bad = store.write([p.AppendJournal(make_fact(1))], lane=1)
+        after = store.write([p.AppendJournal(make_fact(number + 1))], lane=1)
+        elsewhere = store.write([p.AppendJournal(make_fact(number + 2))])
+        results = await asyncio.gather(good, bad, after, elsewhere, return_exceptions=True)
+        assert [isinstance(result, Exception) for result in results] == [False, True, True, False]
+        store.reopen_lane(1)
+        await store.write([p.AppendJournal(make_fact(number + 1))], lane=1)
         await store.close()
 
     asyncio.run(run())
