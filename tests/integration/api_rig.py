@@ -202,12 +202,12 @@ async def _serve(test: Callable[[Rig], Awaitable[None]]) -> None:
             rig.auth.close()
 
 
-async def make_rig(folder: Path) -> Rig:
-    store = MemoryStore()
+async def make_rig(folder: Path, store: MemoryStore | None = None, slots: int = 4) -> Rig:
+    store = store or MemoryStore()
     await store.open()
     auth = Auth(store, b"a secret of the tests", rounds=4)
     started = await auth.bootstrap()
-    launcher = FakeLauncher(4)
+    launcher = FakeLauncher(slots)
     contexts = Contexts(folder / "contexts")
     storage = {"type": "shared_fs", "host_path": str(folder / "checkpoints")}
     who = runs.Identity(master_id="m", cluster_id=CLUSTER, url=URL)

@@ -264,3 +264,25 @@ def test_an_experiment_that_is_over_leaves_nothing_behind() -> None:
     for trial in (2, 3):
         pool.want(request(trial))
     assert len(granted(pool)) == 2
+
+
+def test_it_knows_whether_another_experiment_waits() -> None:
+    pool = SlotPool([0])
+    assert not pool.is_contended(ExperimentId(1))
+    for experiment, trial in ((1, 1), (1, 2), (2, 3)):
+        pool.want(Request(42, ExperimentId(experiment), TrialId(trial), RunId(1), 1))
+    assert pool.is_contended(ExperimentId(1))
+    assert pool.is_contended(ExperimentId(2))
+    assert pool.is_contended(ExperimentId(3))
+    pool.withdraw(TrialId(3), RunId(1))
+    assert not pool.is_contended(ExperimentId(1))
+    # Whoever has slots does not wait.
+    assert [grant.request.trial_id for grant in pool.grant()] == [TrialId(1)]
+    pool.withdraw(TrialId(2), RunId(1))
+    assert not pool.is_contended(ExperimentId(2))
+    # One that waits for what can never be waits, too.
+    pool.want(Request(42, ExperimentId(4), TrialId(4), RunId(1), 8))
+    assert pool.is_contended(ExperimentId(1))
+    assert not pool.is_contended(ExperimentId(4))
+    pool.hold(Request(42, ExperimentId(4), TrialId(4), RunId(1), 8), ())
+    assert not pool.is_contended(ExperimentId(1))
