@@ -126,9 +126,12 @@ def write_file(path: Path, data: bytes, name: str, mode: int = 0o666, sync: bool
 def fill_file(path: Path, data: bytes, name: str, mode: int = 0o666) -> None:
     """Write a file in place, whatever it held; for files that nobody reads before they are whole, and nothing needs."""
     with action(name):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, mode)
         try:
             _write(descriptor, data, name)
+            # To give back its place on the disk and take another one would cost more than to write.
+            if os.fstat(descriptor).st_size > len(data):
+                os.ftruncate(descriptor, len(data))
         finally:
             os.close(descriptor)
 

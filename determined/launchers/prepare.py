@@ -40,7 +40,7 @@ def prepare(
         OSError: the machine's fault.
     """
     clear(folder)
-    used.make(folder, spec.context)
+    context = used.make(folder, spec.context)
     work, info = folder / paths.WORK, folder / paths.INFO
     for name, text in spec.info_files.items():
         paths.fill(info / _plain(name), text, "launcher.info")
@@ -53,7 +53,7 @@ def prepare(
         root = Path(environment.GENUINE_ROOT)
         work, info = root / "workdir", root / "info"
     env = environment.build(spec, slots, folder, work, info, os.environ)
-    template = None if spec.warm is None else template_of(spec.argv, spec.warm, env, folder / paths.WORK)
+    template = None if spec.warm is None else template_of(spec.argv, spec.warm, env, folder / paths.WORK, context)
     record = {"argv": spec.argv, "env": env, "cwd": str(work), "binds": binds, "grace_s": LEFTOVER_GRACE_S}
     record |= {"warm": template is not None, "leash": None if leash is None else str(leash)}
     paths.fill(folder / paths.SPEC, json.dumps(record), "launcher.spec")

@@ -29,7 +29,7 @@ _MOST_FILES = 64
 _MOST_BYTES = 1 << 18
 _FILE = stat.S_IFREG | 0o600
 _FOLDER = stat.S_IFDIR | 0o700
-_Key = tuple[str, int, int, int] | None
+ContextKey = tuple[str, int, int, int] | None
 """Names a model definition as it is now; None for a run without one."""
 _Entry = tuple[int, int, bytes]
 """Type and mode of a file, folder or link; when it was changed last, for a file; its content."""
@@ -44,7 +44,7 @@ _SURE_NS = 100_000_000
 class _Kept:
     """A folder that waits for a run; ``since`` is a time of the monotonic clock."""
 
-    key: _Key
+    key: ContextKey
     path: Path
     stamps: _Stamps
     since: float
@@ -61,14 +61,16 @@ class UsedFolders:
         """
         self._place = runs / paths.USED
         self._lock = threading.Lock()
-        self._contents: dict[_Key, _Content] = {}
-        self._made_from: dict[Path, tuple[_Key, _Stamps]] = {}
+        self._contents: dict[ContextKey, _Content] = {}
+        self._made_from: dict[Path, tuple[ContextKey, _Stamps]] = {}
         self._kept: list[_Kept] = []
         self._number = 0
 
-    def make(self, folder: Path, archive: Path | None) -> None:
+    def make(self, folder: Path, archive: Path | None) -> ContextKey:
         """Make a run's scratch folder with the model definition in it; its info files hold nothing yet.
 
+        Returns:
+            What tells this model definition from all others.
         Raises:
             InvalidContext: the archive cannot be used.
             OSError: it cannot be opened, or the disk refuses.
@@ -79,7 +81,7 @@ class UsedFolders:
         if stamps is not None:
             with self._lock:
                 self._made_from[folder] = key, stamps
-            return
+            return key
         with action("launcher.folders"):
             for path in (scratch, folder / paths.WORK, folder / paths.INFO):
                 path.mkdir(mode=0o700)
@@ -88,7 +90,7 @@ class UsedFolders:
                 context.unpack(archive, folder / paths.WORK)
         if sys.platform != "linux":
             # Elsewhere a process of the run may be left.
-            return
+            return key
         with self._lock:
             content = self._contents.get(key) or _content(folder / paths.WORK)
             if content is not None:
@@ -97,6 +99,7 @@ class UsedFolders:
                 while len(self._contents) > MOST_KEPT:
                     del self._contents[next(iter(self._contents))]
                 self._made_from[folder] = key, {}
+        return key
 
     def forget(self, folder: Path) -> None:
         """Somebody is about to delete a run's folder, whose scratch folder is not to be kept."""
@@ -121,7 +124,7 @@ class UsedFolders:
             self._kept.clear()
         delete_tree(self._place)
 
-    def _reuse(self, key: _Key, scratch: Path) -> _Stamps | None:
+    def _reuse(self, key: ContextKey, scratch: Path) -> _Stamps | None:
         """Move a kept folder to its place; None if there is none."""
         while True:
             with self._lock:
@@ -135,7 +138,7 @@ class UsedFolders:
                     return kept.stamps
             delete_tree(kept.path)
 
-    def _keep(self, key: _Key, scratch: Path, stamps: _Stamps) -> None:
+    def _keep(self, key: ContextKey, scratch: Path, stamps: _Stamps) -> None:
         with self._lock:
             self._number += 1
             place = self._place / str(self._number)
@@ -151,7 +154,7 @@ class UsedFolders:
             delete_tree(oldest)
 
 
-def _key(archive: Path | None) -> _Key:
+def _key(archive: Path | None) -> ContextKey:
     if archive is None:
         return None
     status = archive.stat()
@@ -218,8 +221,7 @@ def _restore(scratch: Path, content: _Content, stamps: _Stamps) -> _Stamps | Non
     for path, status in (*_listed(info), (str(spec), spec.lstat())):
         if not _is_plain(path, status, _FILE):
             return None
-        with action("launcher.wipe"):
-            os.truncate(path, 0)
+        files.fill_file(Path(path), b"\0" * status.st_size, "launcher.wipe", 0o600)
     left = dict(content)
     found: dict[str, tuple[int, int]] = {}
     now_ns = time.time_ns()
