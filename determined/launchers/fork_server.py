@@ -124,7 +124,7 @@ class _Shims:
         """Start a run in one of them."""
         try:
             while self._waiting:
-                if self._give(self._waiting.pop(0), folder, lock_fd):
+                if self._give(self._waiting.pop(), folder, lock_fd):
                     return True
                 if (folder / paths.SHIM).exists():
                     return False

@@ -62,7 +62,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         contents = {name: text.encode() for name, text in (self.texts or {}).items()} | (self.blobs or {})
         for name, content in contents.items():
             path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
+            with files.action("runner.state.unpack.folder"):
+                path.parent.mkdir(parents=True, exist_ok=True)
             files.write_file(path, content, "runner.state.unpack", sync=False)
 
 

@@ -397,7 +397,9 @@ async def waiting(launcher: LocalLauncher) -> list[psutil.Process]:
 def test_runs_in_different_slots_are_forked_from_the_same_template(tmp_path: Path, ports: tuple[str, ...]) -> None:
     argv = (sys.executable, "train.py")
     templates = {
-        template_of(argv, Warm(("train.py",), modules=()), {**os.environ, **dict.fromkeys(ports, number)}, tmp_path, None)
+        template_of(
+            argv, Warm(("train.py",), modules=()), {**os.environ, **dict.fromkeys(ports, number)}, tmp_path, None
+        )
         for number in ("12350", "12360")
     }
     assert len(templates) == 1
