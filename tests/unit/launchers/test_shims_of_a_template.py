@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from determined.launchers import fork_server
+from determined.launchers import fork_server, paths
 from determined.launchers.local import LocalLauncher
 from determined.launchers.protocol import RunExit, Warm
 from determined.testing.launcher_contract import Gate, RecordingListener, make_context, make_spec
@@ -223,11 +223,15 @@ def _gone_of(processes: list[psutil.Process], least: int) -> list[psutil.Process
 def test_a_run_for_which_a_shim_was_killed_just_then_gets_another(scene: Scene) -> None:
     async def scenario(runs: Runs) -> None:
         await runs.run("1.0.1")
-        for shim in await runs.waiting(runs.shim("1.0.1")):
+        waiting = await runs.waiting(runs.shim("1.0.1"))
+        for shim in waiting:
             # Its socket takes the run, and nobody reads it.
             shim.suspend()
+        await asyncio.to_thread(_until, lambda: all(shim.status() == psutil.STATUS_STOPPED for shim in waiting))
         await runs.start("1.1.1", "print('whole')")
-        await asyncio.to_thread(_until, lambda: runs.machine.folder("1.1.1").joinpath("scratch/spec.json").exists())
+        spec = runs.machine.folder("1.1.1") / paths.SPEC
+        # Before that it holds what is left of the order of another run.
+        await asyncio.to_thread(_until, lambda: spec.exists() and paths.read_record(spec) is not None)
         for shim in await asyncio.to_thread(_stopped, runs.launcher):
             shim.kill()
         assert (await runs.listener.exit_of("1.1.1")).code == 0
