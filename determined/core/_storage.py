@@ -264,17 +264,34 @@ class LocalStorage(Storage):
             shutil.copy2(source, place)
 
     def probe(self) -> None:
-        """Try the folder as ``begin`` uses it, with one file for all runs of a user.
+        """Try the folder as ``begin`` uses it, with one file for all runs of a user; of quotas nothing is known.
 
         It stays: where many files were deleted lately, some file systems take long to make another one.
         """
         partial = self.root / _PARTIAL
         files.make_folder(partial, "checkpoint.home")
-        if files.echo(partial / f"probe-{os.getuid()}", _PROBE, "checkpoint.probe") != _PROBE:
+        try:
+            found = files.echo(partial / f"probe-{os.getuid()}", _PROBE, "checkpoint.probe")
+        except OSError as error:
+            if not isinstance(error, PermissionError) and error.errno != errno.ELOOP:
+                raise
+            # It is somebody else's.
+            own = partial / f"probe-{os.getpid()}-{uuid.uuid4()}"
+            try:
+                found = files.echo(own, _PROBE, "checkpoint.probe")
+            finally:
+                files.remove(own, "checkpoint.probe.remove")
+        if found != _PROBE:
             raise StorageFailed(f"{self.root} gave back other bytes than were written; check the file system")
-        place = os.statvfs(partial)
-        if place.f_blocks and not place.f_bfree:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(partial))
+        self._demand_room(partial)
+
+    @staticmethod
+    def _demand_room(folder: Path) -> None:
+        place = os.statvfs(folder)
+        # Some is kept for the superuser.
+        left = place.f_bfree if os.getuid() == 0 else place.f_bavail
+        if (place.f_blocks and not left) or (place.f_files and not place.f_favail):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
     def discard_partial(self) -> None:
         """Remove the owner's unfinished folders."""

@@ -236,6 +236,14 @@ class SlotPool:
         """Whether runs of other experiments than this one wait, for whatever reason."""
         return len(self._waiting_by) > (experiment_id in self._waiting_by)
 
+    def waiting_of(self, experiment_id: ExperimentId) -> int:
+        """How many runs of an experiment wait."""
+        return self._waiting_by[experiment_id]
+
+    def keys_of(self, experiment_id: ExperimentId) -> list[tuple[TrialId, RunId]]:
+        """The runs of an experiment that wait; looks at all that do."""
+        return [key for key, request in self._waiting.items() if request.experiment_id == experiment_id]
+
     def _is_wanted(self, request: Request) -> bool:
         return self._waiting.get((request.trial_id, request.run_id)) is request
 

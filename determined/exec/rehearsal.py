@@ -43,7 +43,9 @@ def _play(address: str, number: int) -> None:
     from determined.core._storage_config import storage_of_run
     from determined.exec.rendezvous import rendezvous
 
-    config = {"searcher": {"name": "random", "unit": "batches"}, "checkpoint_storage": _STORAGE}
+    # Each kind of value is asked about for the first time.
+    length = (1, {"batches": 1})[number % 2]
+    config = {"searcher": {"name": "random", "max_length": length}, "checkpoint_storage": _STORAGE}
     trial = TrialInfo(1, 1, number, {"x": 0.5}, config, 0, 1, False, None)
     met = rendezvous(address, "1.r.1", "1", "rehearsal")
     info = ClusterInfo(

@@ -32,7 +32,7 @@ def build(
     env.update(_devices(spec, slots))
     env.update(spec.env)
     env[RUN_FOLDER] = str(folder)
-    env["DET_WORKDIR"] = str(work)
+    env["DET_WORKDIR"] = env["PWD"] = str(work)
     env["DET_INFO_DIR"] = str(info)
     env["PATH"] = _join(str(Path(sys.executable).parent), env.get("PATH", os.defpath))
     env["PYTHONPATH"] = _join(env.get("PYTHONPATH", ""), str(work))

@@ -37,12 +37,12 @@ def template_of(
     Args:
         env: the run's whole environment.
         work: its working folder, with the program.
-        context: what was unpacked there, and nothing else is there.
+        context: what was unpacked there.
     """
     if python_words(argv, env) is None:
         return None
     modules = _imports_of(work, warm.program, context) if warm.modules is None else warm.modules
-    shared = {name: value for name, value in env.items() if not name.startswith(_OF_A_RUN)}
+    shared = {name: value for name, value in env.items() if name != "PWD" and not name.startswith(_OF_A_RUN)}
     shared["PYTHONPATH"] = os.pathsep.join(
         entry for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry and entry != env.get("DET_WORKDIR")
     )

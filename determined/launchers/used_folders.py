@@ -219,7 +219,7 @@ def _restore(scratch: Path, content: _Content, stamps: _Stamps) -> _Stamps | Non
     if {path for path, _ in _listed(scratch)} - {str(work), str(info), str(spec)}:
         return None
     for path, status in (*_listed(info), (str(spec), spec.lstat())):
-        if not _is_plain(path, status, _FILE):
+        if not _is_plain(path, status, _FILE) or status.st_size > _MOST_BYTES:
             return None
         files.fill_file(Path(path), b"\0" * status.st_size, "launcher.wipe", 0o600)
     left = dict(content)

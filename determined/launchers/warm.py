@@ -41,6 +41,7 @@ _SHOWN_FIRST = (RUN_FOLDER, "DET_ALLOCATION_ID", "DET_WORKDIR", "DET_EXPERIMENT_
 _ARGUMENTS, _VARIABLES = 45, 47
 _shown: dict[int, bytes] = {}
 """The arguments and variables that the system shows, where they have been written over."""
+_shown_variables: dict[bytes, bytes] = {}
 ROOM = "_ROOM"
 """Variable of a template that is there to be written over."""
 ROOM_BYTES = 1 << 16
@@ -98,7 +99,7 @@ def become(argv: Sequence[str], env: Mapping[str, str], lock_fd: int) -> None:
     for descriptor in _open_descriptors() - keep:
         with contextlib.suppress(OSError):
             os.close(descriptor)
-    _set_environment({os.fsencode(name): os.fsencode(value) for name, value in env.items()})
+    _set_environment(env)
     steps.hook = None
     # Finders of folders see for themselves whether their folder has changed. To drop them, or to look at all, would
     # cost a millisecond: the fork gets a copy of each page that holds one of the names that are looked at.
@@ -114,17 +115,24 @@ def become(argv: Sequence[str], env: Mapping[str, str], lock_fd: int) -> None:
         numpy_random.seed()
 
 
-def _set_environment(env: Mapping[bytes, bytes]) -> None:
+def _set_environment(env: Mapping[str, str]) -> None:
     """Most of it is the template's already, and to set what is set would copy memory."""
-    found: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
-    for name in found.keys() - env.keys():
+    wanted = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
+    found = _data()
+    for name in found.keys() - wanted.keys():
         os.unsetenv(name)
-    for name, value in env.items():
+    for name, value in wanted.items():
         if found.get(name) != value:
             os.putenv(name, value)
     # In the order in which an interpreter would have found it.
     found.clear()
-    found.update(env)
+    found.update(wanted)
+
+
+def _data() -> dict[bytes, bytes]:
+    """What ``os.environ`` holds, as the system has it."""
+    found: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
+    return found
 
 
 def run_python(words: Sequence[str]) -> NoReturn:
@@ -268,6 +276,11 @@ def show_as(argv: Sequence[str], env: Mapping[str, str]) -> None:
 
 
 def _show_environment(env: Mapping[str, str]) -> None:
+    global _shown_variables
+    # Programs that this process goes on with mostly have the same.
+    if env is os.environ and _data() == _shown_variables:
+        return
+    _shown_variables = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
     first = [name for name in _SHOWN_FIRST if name in env]
     _write_over(_VARIABLES, [f"{name}={env[name]}" for name in [*first, *sorted(env.keys() - first)]])
 

@@ -124,9 +124,14 @@ class AnswerLog:
         """Whether a generation is due."""
         return self.count >= MOST or self.size >= MOST_BYTES
 
-    def append(self, answer: Answer) -> None:
-        """Add an answer; on the disk when this returns."""
+    def append(self, answer: Answer) -> bool:
+        """Add an answer; on the disk when this returns. False if it could not be read again."""
         body = msgspec.json.encode(answer)
+        try:
+            msgspec.json.decode(body, type=Answer)
+        except (msgspec.MsgspecError, ValueError):
+            # Halves of characters, say, which other readers of JSON let pass.
+            return False
         digest = _digest(self._digest, body)
         line = msgspec.json.encode(_Sealed(digest, msgspec.Raw(body))) + b"\n"
         files.append(self.path, self.size, line, "runner.answers.append", sync=True)
@@ -134,6 +139,7 @@ class AnswerLog:
             with files.action("runner.answers.name"):
                 files.sync(self.path.parent)
         self._take(digest, len(line))
+        return True
 
     def drop_last(self) -> bytes:
         """Take the newest answer back, which was appended last, and return its line."""
@@ -176,6 +182,7 @@ class AnswerLog:
             files.move(self.path, copy, "runner.answers.link")
             return
         files.write_file(copy, self.path.read_bytes(), "runner.answers.damaged")
+        files.sync(copy.parent)
         files.append(self.path, self.size, b"", "runner.answers.cut", sync=True)
 
     def _take(self, digest: str, length: int) -> None:

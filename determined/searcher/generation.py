@@ -21,6 +21,7 @@ from determined.wire.searcher import operation_to_json, operations_from_json
 
 MANIFEST = "searcher_manifest.json"
 FORMAT = 2
+_WITHOUT_ANSWERS = 1
 
 
 class NewerFormat(CorruptState):
@@ -111,7 +112,9 @@ def seal(
         answers=answers,
     )
     body = msgspec.json.encode(manifest)
-    sealed = _Sealed(FORMAT, _digest(FORMAT, body), msgspec.Raw(body))
+    # Versions that know of no answers can read a manifest without any.
+    number = FORMAT if answers else _WITHOUT_ANSWERS
+    sealed = _Sealed(number, _digest(number, body), msgspec.Raw(body))
     files.write_file(folder / MANIFEST, msgspec.json.encode(sealed), "runner.state.manifest", sync=False)
     files.sync_tree(folder, "runner.state.files", beside)
     return manifest

@@ -76,7 +76,7 @@ class LocalSearchRunner(SearchRunner):
         return experiment_id, operations
 
     def save_state(self, experiment_id: int, operations: list[Operation]) -> None:
-        """Save one more generation in ``searcher_dir``."""
+        """Save an answer in ``searcher_dir``."""
         self._store(experiment_id).save(self.search_method, self.state, self._unsaved, operations)
 
     def _tidy(self, experiment_id: int) -> None:

@@ -95,7 +95,8 @@ class SearchStore:
                 contents = self._written(method, state)
             if contents is None or sum(map(len, contents.values())) > MOST_OF_METHOD:
                 return False
-        log.append(answer_of(state.last_event_id, events, operations, contents))
+        if not log.append(answer_of(state.last_event_id, events, operations, contents)):
+            return False
         self._since += events
         return True
 
@@ -165,7 +166,7 @@ class SearchStore:
             self._is_tidy = True
 
     def load(self, method: contract.SearchMethod) -> tuple[SearcherState, list[Operation]]:
-        """Bring method and state back to the newest intact generation.
+        """Bring method and state back to the newest intact generation, and to the last answer since.
 
         Returns:
             The state, and the operations that were saved with it and may not have been sent.
@@ -265,6 +266,9 @@ class SearchStore:
         found = self._generations()
         for folder in found[: found.index(chosen)]:
             self._set_aside(folder, "damaged")
+            # What was answered after it may be of use to whoever can mend it.
+            for log in self.folder.glob(f"answers_{_number(folder)}_*.jsonl"):
+                self._set_aside(log, "damaged")
         missing = (self._pointer() or 0) > state.last_event_id
         if problems or missing:
             what = "; ".join(problems) or f"event_{self._pointer()} is missing"

@@ -1,4 +1,4 @@
-"""The durable store: SQLAlchemy Core over SQLite or PostgreSQL; one thread writes, a few read."""
+"""The durable store: SQLAlchemy Core over SQLite or PostgreSQL; one writes at a time, a few read."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ from determined.storage.backend import Backend
 from determined.storage.batch import RowsMissing
 from determined.storage.claim import Claim, ClaimLost
 from determined.storage.faults import in_one_line, lane_closed, missing, store_closed
+from determined.storage.protocol import AppendLogs
 from determined.storage.sql_apply import apply
 from determined.storage.transaction import Known, Transaction
 from determined.storage.waits import Backoff
@@ -37,8 +38,8 @@ _LOG: Final = logging.getLogger(__name__)
 R = TypeVar("R")
 MAX_GROUP: Final = 512
 """Units in one commit."""
-MAX_IN_LOOP: Final = 16
-"""Units that the event loop commits by itself."""
+MAX_IN_LOOP: Final = 128
+"""Rows, or nearly, that the event loop commits by itself."""
 QUICK_S: Final = 0.005
 """A commit that takes longer is followed by one in the thread: the loop has others to serve."""
 
@@ -123,7 +124,12 @@ class Writer:
 
     def _begin(self) -> None:
         """Write what was submitted in this round of the loop, or let the thread do it."""
-        results = self._commit_here() if self._may_commit_here() else None
+        try:
+            results = self._commit_here() if self._may_commit_here() else None
+        except BaseException:
+            # Somebody wants this process to end; what was submitted before is still written.
+            self._hand_over()
+            raise
         if results is None:
             self._hand_over()
         else:
@@ -152,7 +158,7 @@ class Writer:
     def _may_commit_here(self) -> bool:
         """The thread sleeps, so that nobody else uses the connection, and the loop is not held up for long."""
         is_free = not self._handed_over and not self._stopped and self._connection is not None
-        return is_free and self._is_quick and self._backend.is_local and 0 < len(self._fresh) <= MAX_IN_LOOP
+        return is_free and self._is_quick and self._backend.is_local and 0 < _rows_of(self._fresh) <= MAX_IN_LOOP
 
     def _hand_over(self) -> None:
         jobs, self._fresh = self._fresh, []
@@ -172,7 +178,6 @@ class Writer:
             more = None not in group
             jobs = [job for job in group if job is not None]
             started = time.monotonic()
-            self._wait_for_others(True)
             results = self._apply(jobs)
             took_s = time.monotonic() - started
             # A loop that is closed has nobody left to tell.
@@ -189,6 +194,7 @@ class Writer:
 
     def _apply(self, jobs: Sequence[_Unit | _Reopen]) -> list[tuple[asyncio.Future[None], _Result]]:
         try:
+            self._wait_for_others(True)
             return self._until_answered(lambda: self._apply_together(jobs))
         except (_NoTransactionError, _UnknownOutcomeError, ClaimLost) as error:
             # Trying each unit would wait for the lock each time.
@@ -339,6 +345,15 @@ class Writer:
         failure = missing(mutation) if isinstance(error, RowsMissing) else self._backend.explain(error, mutation)
         failure.__cause__ = error
         return failure
+
+
+def _rows_of(jobs: Sequence[_Unit | _Reopen]) -> int:
+    """How much work a group is; at least one for each job."""
+    rows = len(jobs)
+    for job in jobs:
+        if isinstance(job, _Unit):
+            rows += sum(len(m.records) if isinstance(m, AppendLogs) else 1 for m in job.mutations)
+    return rows
 
 
 def _resolve(results: Sequence[tuple[asyncio.Future[None], _Result]]) -> None:

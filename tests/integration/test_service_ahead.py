@@ -33,18 +33,22 @@ class Watched(MemoryStore):
     Attributes:
         story: ("submitted" or "durable", kind of fact), in order.
         to_fail: kinds of facts that are not stored the next time.
+        seen: set when a fact of this kind is submitted.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.story: list[tuple[str, str]] = []
         self.to_fail: list[str] = []
+        self.seen: dict[str, asyncio.Event] = {}
         self._closed: set[int | None] = set()
 
     def write(self, unit: Sequence[Any], lane: int | None = None) -> asyncio.Future[None]:
         """Note it."""
         kind = next((m.row.kind for m in unit if isinstance(m, db.AppendJournal)), "")
         self.story.append(("submitted", kind))
+        if kind in self.seen:
+            self.seen[kind].set()
         if lane in self._closed or kind in self.to_fail:
             if kind in self.to_fail:
                 self.to_fail.remove(kind)
@@ -200,6 +204,49 @@ def test_what_followed_from_a_change_that_was_not_stored_is_forgotten_with_it(
         assert rig.launcher.starts == list(dict.fromkeys(rig.launcher.starts))
         assert rig.service.pool.held == {}
         assert rig.service.pool.free == [0]
+
+    on_one_slot(play)
+
+
+def test_a_slot_that_came_free_without_certainty_is_no_other_experiments() -> None:
+    """The end of a run is not stored; another experiment's run would have its slot although both are on record."""
+
+    async def play(rig: Rig, store: Watched) -> None:
+        experiment = await rig.create(RANDOM.replace("max_trials: 4", "max_trials: 1") % 1)
+        run = await next_run(rig, 1)
+        other = await rig.create()
+        ok(await completed(run))
+        await run.post(f"/v1/allocations/{run.allocation}/signals/ack_preemption")
+        store.to_fail.append("run_exited")
+        store.story.clear()
+        rid = request_id(1)
+        seen = store.seen["run_exited"] = asyncio.Event()
+        ended = asyncio.ensure_future(rig.launcher.exit(run.allocation, 0))
+        await seen.wait()
+        ok(await rig.operate(other, None, create_trial(rid), validate_after(rid, 1)))
+        second = await next_run(rig, 2)
+        await ended
+        assert (experiment, second.experiment) == (run.experiment, other)
+        assert place(store.story, "durable", "run_exited") < place(store.story, "submitted", "slots_granted")
+
+    on_one_slot(play)
+
+
+def test_a_request_whose_trial_was_not_stored_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit, "RETRY_FIRST_S", 0.001)
+
+    async def play(rig: Rig, store: Watched) -> None:
+        first = await rig.create()
+        await rig.start_trial(first)
+        other = await rig.create()
+        store.to_fail.append("operations_posted")
+        rid = request_id(2)
+        assert (await rig.operate(other, None, create_trial(rid), validate_after(rid, 1))).status_code != 200
+        with rig.service.hub.listen(("experiment", other)) as news:
+            while (lane := await rig.service.commits.lane(ExperimentId(other))) is None or lane.broken:
+                await news.wait()
+        assert rig.service.pool.waiting == 0
+        assert not rig.service.pool.is_contended(ExperimentId(first))
 
     on_one_slot(play)
 

@@ -55,11 +55,11 @@ class Direct:
         self._headers = "\r\n".join(lines)
         self._lock = threading.Lock()
         self._pid = os.getpid()
-        self._can_send_headers = headers_are_plain(headers)
+        self._is_plain = all(map(_is_plain, (parts.netloc, parts.path, *headers, *headers.values())))
 
     def can_send(self, path: str) -> bool:
-        """Whether a path and query, and the headers, go into a request as they are."""
-        return self._can_send_headers and path.isascii() and path.isprintable() and " " not in path
+        """Whether a path and query, and all else, go into a request as they are."""
+        return self._is_plain and _is_plain(path) and " " not in path
 
     def request(self, method: str, path: str, accept: str, body: bytes | None, timeout_s: float | None) -> Answer:
         """One request and the answer to it.
@@ -84,7 +84,9 @@ class Direct:
             answer, is_open = _read(connection)
         except BaseException as error:
             connection.close()
-            if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+            # A connection that the system has given up is one of these, too, and nobody has set it a time.
+            is_late = isinstance(error, TimeoutError) and error.errno is None
+            if isinstance(error, OSError) and not is_late:
                 raise BrokenOff(error.strerror or str(error)) from error
             raise
         if is_open:
@@ -159,9 +161,8 @@ def is_direct(url: str) -> bool:
     return url.startswith("http:") and proxy_for(url) is None
 
 
-def headers_are_plain(headers: dict[str, str]) -> bool:
-    """Whether headers can be sent as they are."""
-    return all(text.isascii() and text.isprintable() for header in headers.items() for text in header)
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 class _Message:
@@ -184,7 +185,15 @@ class _Message:
     def on_body(self, body: bytes) -> None:
         self.parts.append(body)
 
+    def on_message_begin(self) -> None:
+        if self.is_complete:
+            raise BrokenOff("there is more than one answer")
+
     def on_message_complete(self) -> None:
+        if self.parser.get_status_code() < 200:
+            # Only an announcement of the answer.
+            self.parts, self.has_length, self.is_headed = [], False, False
+            return
         self.is_complete = True
         # It does not know any more afterwards.
         self.is_to_stay_open = self.parser.should_keep_alive()
@@ -204,13 +213,11 @@ def _read(connection: socket.socket) -> tuple[Answer, bool]:
         data = connection.recv(_BLOCK)
         try:
             message.parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             raise BrokenOff(f"what came is no HTTP: {error}") from error
     status = message.parser.get_status_code()
     # Each refers to the other.
     del message.parser
-    if status < 200:
-        raise BrokenOff(f"HTTP {status} was not asked for")
     return Answer(status, b"".join(message.parts)), message.is_to_stay_open
 
 

@@ -39,6 +39,7 @@ class Ahead:
                 self._answer_all(lane)
         finally:
             self._at_work = False
+            self._units.clear()
 
     def _answer_all(self, lane: Lane) -> None:
         """All answers come before the slots, so that every run that is ready is among those to choose from."""

@@ -60,11 +60,16 @@ class Commits:
         self.edits: Counter[ExperimentId] = Counter()
         self._perform: Perform = lambda lane, effect: None
         self._look_ahead: LookAhead = lambda lane, effects, events: None
+        self._on_reloaded: Callable[[Lane], None] = lambda lane: None
         self._reloading: dict[ExperimentId, asyncio.Task[None]] = {}
 
     def on_effect(self, perform: Perform) -> None:
         """Who performs effects on the world, once they are durable."""
         self._perform = perform
+
+    def on_reloaded(self, hear: Callable[[Lane], None]) -> None:
+        """Who is told of an experiment that was read again, since some of what was submitted was not stored."""
+        self._on_reloaded = hear
 
     def on_submitted(self, look_ahead: LookAhead) -> None:
         """Who may submit at once what follows from a unit. Units of a lane are stored in order or not at all, so what
@@ -233,6 +238,7 @@ class Commits:
                 break
             fresh.polls, fresh.polled_at = lane.polls, lane.polled_at
             self.add(fresh)
+            self._on_reloaded(fresh)
             self.hub.tell(("experiment", lane.id))
             break
         del self._reloading[lane.id]

@@ -118,7 +118,8 @@ class Dispatcher:
     def grant_ahead(self, lane: Lane, moved: Sequence[Effect]) -> None:
         """Submit grants for runs of an experiment at once, after the unit that asks for them or makes room for them.
 
-        Only where nobody else waits: another experiment's unit might get to the disk when that one does not.
+        Only where nobody else waits, and only what came free that this experiment takes again: another experiment's
+        unit might get to the disk when that one does not.
 
         Args:
             moved: what is not durable yet: runs that ended, and runs that want slots.
@@ -127,10 +128,12 @@ class Dispatcher:
             return
         self.set_share(lane)
         for effect in moved:
-            if isinstance(effect, fx.RunEnded):
-                self.pool.release(effect.trial_id, effect.run_id)
-            elif isinstance(effect, fx.SlotsWanted):
+            if isinstance(effect, fx.SlotsWanted):
                 self.pool.want(self.request(lane, effect.trial_id, effect.run_id))
+        ended = [effect for effect in moved if isinstance(effect, fx.RunEnded)]
+        # All of its runs are equally wide.
+        for effect in ended[: self.pool.waiting_of(lane.id)]:
+            self.pool.release(effect.trial_id, effect.run_id)
         for grant in self.pool.grant():
             try:
                 told = self.commits.submit(lane, self._granted(grant))
@@ -139,6 +142,14 @@ class Dispatcher:
                 self.spawn(self._commit_grant(grant))
             else:
                 told.add_done_callback(partial(self._on_told, grant))
+
+    def forget_unknown(self, lane: Lane) -> None:
+        """Take back the requests of runs that an experiment does not have, once it has been read again."""
+        for trial_id, run_id in self.pool.keys_of(lane.id):
+            trial = lane.engine.trials.get(trial_id)
+            if trial is None or trial.run is None or trial.run.run_id != run_id:
+                self.pool.withdraw(trial_id, run_id)
+        self.grant_soon()
 
     def _on_told(self, grant: Grant, told: asyncio.Future[None]) -> None:
         if told.cancelled() or told.exception() is not None:

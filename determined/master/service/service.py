@@ -95,6 +95,7 @@ class MasterService:
     async def start(self) -> None:
         """Recover everything that is not over; the same path at every start, safe to be interrupted and repeated."""
         self.commits.on_effect(self.dispatcher.perform)
+        self.commits.on_reloaded(self.dispatcher.forget_unknown)
         self.commits.on_submitted(Ahead(self.searches, self.dispatcher).look)
         if isinstance(self.launcher, ClusterLauncher):
             self.launcher.when_machines_change(lambda: self.hub.tell(MACHINES))

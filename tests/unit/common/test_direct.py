@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -107,6 +108,7 @@ def test_a_call_that_sends_nothing_says_so() -> None:
         (OK, Answer(200, b"{}")),
         (b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", Answer(404, b"")),
         (b"HTTP/1.1 204 No Content\r\n\r\n", Answer(204, b"")),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + OK, Answer(200, b"{}")),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n", Answer(200, b"{}")),
     ],
 )
@@ -153,6 +155,9 @@ def test_a_connection_that_was_closed_meanwhile_is_not_used() -> None:
         b"220 mail.example.com ESMTP\r\n",
         b"\x15\x03\x01\x00\x02\x02\x46",
         b"HTTP/1.1 102 Processing\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        OK + b"HTTP/1.1 500 No\r\nContent-Length: 1\r\n\r\nx",
+        OK + b"trailing",
     ],
 )
 def test_what_is_no_whole_answer_is_none(answer: bytes | None) -> None:
@@ -170,6 +175,20 @@ def test_an_answer_that_does_not_come_in_time_leaves_no_connection() -> None:
         with pytest.raises(TimeoutError):
             ask(client, timeout_s=0.05)
         assert client._idle == []
+
+
+def test_a_connection_that_the_system_has_given_up_is_broken_off_and_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs wait for a master that has vanished, and would end if nobody answered in a time that they had set."""
+
+    def give_up(connection: socket.socket) -> None:
+        raise OSError(errno.ETIMEDOUT, "Connection timed out")
+
+    with serving(OK) as (server, client):
+        ask(client)
+        monkeypatch.setattr(direct, "_read", give_up)
+        server._answers.append(OK)
+        with pytest.raises(BrokenOff, match="timed out"):
+            ask(client, timeout_s=None)
 
 
 def test_nothing_is_sent_to_nobody() -> None:
@@ -223,6 +242,13 @@ def test_what_does_not_go_into_a_request_line_as_it_is_is_left_to_the_library(pa
         session.get(path)
     (request,) = peer.requests
     assert "x-evil" not in request.headers
+
+
+def test_a_prefix_that_is_no_plain_text_is_left_to_the_library(peer: HttpPeer) -> None:
+    assert not Direct(f"{peer.url}/\u00e9", {}).can_send("/x")
+    peer.on("GET", "/%C3%A9/x", {"found": True})
+    with Session(f"{peer.url}/\u00e9") as session:
+        assert session.get("/x") == {"found": True}
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "\u00e9\u4e2d", "a\nb"])

@@ -158,6 +158,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "the folder itself is a link": move_and_link,
     "a pipe": lambda work: replace_by_pipe(work / "empty"),
     "a file beside it": lambda work: work.parent.joinpath("cache.txt").write_text("mine"),
+    "a large file in info": lambda work: os.truncate(work.parent / "info/trial.json", 10**13),
     "no info": lambda work: delete_tree(work.parent / "info"),
     "mode of info": lambda work: work.parent.joinpath("info").chmod(0o755),
     "info is a link": lambda work: move_and_link(work.parent / "info"),

@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from determined import searcher
-from determined.domain.events import SearcherEvent, TrialCreated, TrialProgress
+from determined.domain.events import SearcherEvent, TrialCreated, TrialProgress, ValidationCompleted
 from determined.domain.search_method import apply_event, dispatch
 from determined.errors import CorruptState
 from determined.methods.ending import Ending
-from determined.searcher import answers, lineage
+from determined.searcher import answers, generation, lineage
 from determined.searcher.event import QueuedEvent
 from determined.searcher.generation import MANIFEST
 from determined.searcher.store import SearchStore
@@ -329,10 +329,18 @@ def test_a_damaged_generation_leaves_the_last_answer_before_it(
         search.hear(created(number))
     (tmp_path / "event_5" / MANIFEST).write_text("{}")
     method = InFiles()
-    state, operations = SearchStore(tmp_path, E).load(method)
+    store = SearchStore(tmp_path, E)
+    state, operations = store.load(method)
     assert (state.last_event_id, method.heard) == (4, [1, 2, 3, 4])
     assert operations == [searcher.ValidateAfter(uuid.UUID(int=4), 4)]
     assert "Going on from the one before it, event_0" in caplog.text
+    # What was answered after the damaged one may be of use to people, also when the search has long gone on.
+    (kept,) = tmp_path.glob("damaged_answers_5_*.jsonl")
+    assert json.loads(kept.read_text())["body"]["last_event_id"] == 6
+    for number in range(9):
+        search.method, search.state, search.store = method, state, store
+        search.hear(created(10 + number))
+    assert kept.exists()
 
 
 def test_a_method_that_only_says_that_it_is_deterministic_is_refused(tmp_path: Path) -> None:
@@ -365,12 +373,26 @@ def test_bytes_are_kept_as_they_are(search: Search) -> None:
     assert json.loads(line["texts"]["deep/heard"]) == [1, 2, 3, 4]
 
 
+def test_an_answer_that_could_not_be_read_again_is_saved_in_another_way(tmp_path: Path) -> None:
+    """Half of a character is something that JSON can say, and not every reader takes."""
+    search = Search(tmp_path)
+    search.hear(created(1))
+    search.hear(ValidationCompleted(uuid.UUID(int=1), "\ud800", 1))
+    search.hear(created(2))
+    search.resume()
+    assert len(list(tmp_path.glob("event_*/"))) == 2
+
+
+def test_what_has_no_answers_can_be_read_by_earlier_versions(tmp_path: Path) -> None:
+    generation.seal(tmp_path, E, 1, [])
+    assert json.loads((tmp_path / MANIFEST).read_text())["format"] == 1
+    assert generation.read(tmp_path, E).last_event_id == 1
+
+
 def test_a_search_of_an_older_version_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Its generations name no file for answers."""
     search = Search(tmp_path)
     manifest = tmp_path / "event_0" / MANIFEST
-    from determined.searcher import generation
-
     body = json.loads(manifest.read_text())["body"]
     del body["answers"]
     text = json.dumps(body).encode()
