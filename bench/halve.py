@@ -12,11 +12,9 @@ import json
 import os
 import sqlite3
 import sys
-import tempfile
 from contextlib import closing
-from pathlib import Path
 
-from bench.support import MODEL, config
+from bench.support import MODEL, config, scratch
 from determined import searcher
 from determined.domain.hparams import Double, Space
 from determined.testing.cluster import LocalMaster
@@ -35,11 +33,11 @@ def main() -> None:
         max_concurrent_trials=AT_ONCE,
     )
     with (
-        tempfile.TemporaryDirectory(prefix="bench-") as name,
-        LocalMaster(Path(name) / "master", slots=AT_ONCE, arguments=["--ray", *address] if address else ()) as master,
+        scratch() as folder,
+        LocalMaster(folder / "master", slots=AT_ONCE, arguments=["--ray", *address] if address else ()) as master,
     ):
         os.environ.update({key: master.env[key] for key in ("DET_MASTER", "DET_PROGRESS", "XDG_CONFIG_HOME")})
-        runner = searcher.LocalSearchRunner(method, searcher_dir=Path(name) / "searcher")
+        runner = searcher.LocalSearchRunner(method, searcher_dir=folder / "searcher")
         runner.run(config("units.py", {"name": "custom"}), model_dir=MODEL)
         assert runner.state.experiment_completed, "the search failed"
         with closing(sqlite3.connect(f"file:{master.data / 'master.db'}?mode=ro", uri=True)) as db:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
-from pathlib import Path
 
 from bench import start
+from bench.support import scratch
 from determined.testing.cluster import LocalMaster
 
 AT_ONCE = 2
@@ -22,8 +21,8 @@ LOADED = 6
 def main() -> None:
     trials, *address = sys.argv[1:]
     with (
-        tempfile.TemporaryDirectory(prefix="bench-") as name,
-        LocalMaster(Path(name) / "master", slots=AT_ONCE, arguments=["--ray", *address] if address else []) as master,
+        scratch() as folder,
+        LocalMaster(folder / "master", slots=AT_ONCE, arguments=["--ray", *address] if address else []) as master,
     ):
         if not address:
             start.trials(master, LOADED, AT_ONCE, warm=True, script="noop.py")

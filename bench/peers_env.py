@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
 import subprocess
@@ -15,6 +17,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+KEPT = "BENCH_KEPT"
+"""Variable that names a folder whose content stays until a benchmark is over."""
 ROOT = Path(__file__).parents[1]
 SCRIPTS = Path(__file__).parent / "peers"
 
@@ -55,19 +59,27 @@ class Environment:
 def last_line(command: list[str], variables: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
     """What a command prints as its last line, which is JSON, and as ``wall_s`` the seconds from its start to its end.
 
-    What it writes to its home directory goes to a folder that is removed.
+    What it writes to its home directory goes to a folder that is removed at the end of this process.
     """
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        # Syne Tune and Ray make folders for results, in the home directory unless they are told another place.
-        places = {"SYNETUNE_FOLDER": folder, "HOME": folder}
-        begin = time.perf_counter()
-        done = subprocess.run(
-            command, env={**os.environ, **places, **variables}, cwd=ROOT, capture_output=True, text=True, check=False
-        )
-        took = time.perf_counter() - begin
+    folder = tempfile.mkdtemp(prefix="bench-", dir=_place())
+    # Syne Tune and Ray make folders for results, in the home directory unless they are told another place.
+    places = {"SYNETUNE_FOLDER": folder, "HOME": folder, KEPT: folder}
+    begin = time.perf_counter()
+    done = subprocess.run(
+        command, env={**os.environ, **places, **variables}, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    took = time.perf_counter() - begin
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
     return {**json.loads(done.stdout.splitlines()[-1]), "wall_s": took}
+
+
+@functools.cache
+def _place() -> str:
+    """Where all that is measured lies until the end; see ``bench.support.scratch``."""
+    place = tempfile.TemporaryDirectory(prefix="bench-")
+    atexit.register(place.cleanup)
+    return place.name
 
 
 def own_requirements() -> tuple[str, ...]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.peers_env import KEPT
 from determined.testing.cluster import LocalMaster
 
 MODEL = Path(__file__).parent / "model"
@@ -63,6 +67,20 @@ def submit(master: LocalMaster, settings: dict[str, Any]) -> int:
     if done.returncode:
         raise RuntimeError(done.stdout + done.stderr)
     return int(done.stdout.split()[-1])
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for one measurement. Where others follow, it stays until all are over.
+
+    Some file systems take long to make a file where many were deleted in the last minutes.
+    """
+    kept = os.environ.get(KEPT)
+    if kept is not None:
+        yield Path(tempfile.mkdtemp(prefix="bench-", dir=kept))
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        yield Path(name)
 
 
 def wait_until_over(master: LocalMaster, experiment_id: int) -> str:
