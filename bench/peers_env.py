@@ -17,8 +17,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-KEPT = "BENCH_KEPT"
-"""Variable that names a folder whose content stays until a benchmark is over."""
+from bench.support import KEPT
+
 ROOT = Path(__file__).parents[1]
 SCRIPTS = Path(__file__).parent / "peers"
 

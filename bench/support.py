@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.peers_env import KEPT
 from determined.testing.cluster import LocalMaster
 
 MODEL = Path(__file__).parent / "model"
+KEPT = "BENCH_KEPT"
+"""Variable that names a folder whose content stays until a benchmark is over."""
 
 
 @dataclass(frozen=True)
