@@ -92,7 +92,7 @@ def live_runs(master: LocalMaster, folder: Path) -> list[Run]:
     experiment = submit(master, config("hold_token.py", searcher, out=str(out)))
     with master.session() as session:
         for line in session.stream(f"/api/v1/experiments/{experiment}/watch", {"follow": True}):
-            if sum(line["result"]["trials"].values()) == TRIALS:
+            if line["result"]["trials"]["total"] == TRIALS:
                 break
         trials = session.get(f"/api/v1/experiments/{experiment}/trials")["trials"]
         for trial in trials:
