@@ -98,8 +98,7 @@ def seal(
     Raises:
         ValueError: the method wrote a file under the manifest's name.
     """
-    if (folder / MANIFEST).exists():
-        raise ValueError(f"save_method_state wrote a file named {MANIFEST}, which is reserved; use another name")
+    refuse_reserved(folder)
     manifest = Manifest(
         experiment_id=experiment_id,
         last_event_id=last_event_id,
@@ -118,6 +117,16 @@ def seal(
     files.write_file(folder / MANIFEST, msgspec.json.encode(sealed), "runner.state.manifest", sync=False)
     files.sync_tree(folder, "runner.state.files", beside)
     return manifest
+
+
+def refuse_reserved(folder: Path) -> None:
+    """Refuse what a method wrote under the manifest's name.
+
+    Raises:
+        ValueError: there is such a file.
+    """
+    if (folder / MANIFEST).exists():
+        raise ValueError(f"save_method_state wrote a file named {MANIFEST}, which is reserved; use another name")
 
 
 def read(folder: Path, experiment_id: int | None = None) -> Manifest:

@@ -80,9 +80,12 @@ def saves_itself(method: contract.SearchMethod) -> bool:
     """Whether a method says how its state is saved, in any of the ways there are."""
     if isinstance(method, Ending):
         return saves_itself(method.method)
+    return type(method).snapshot is not contract.SearchMethod.snapshot or _writes_files(method)
+
+
+def _writes_files(method: contract.SearchMethod) -> bool:
+    """Whether a method writes files by itself, which nobody else can know."""
     kind, base = type(method), SearchMethod
-    if kind.snapshot is not contract.SearchMethod.snapshot:
-        return True
     return isinstance(method, base) and (
         kind.save is not base.save or kind.save_method_state is not base.save_method_state  # type: ignore[attr-defined]
     )
@@ -148,11 +151,7 @@ def packed(method: contract.SearchMethod) -> dict[str, bytes] | None:
     if isinstance(method, Ending):
         inner = packed(method.method)
         return None if inner is None else {RULE_FILE: json.dumps(msgspec.to_builtins(method.rule)).encode(), **inner}
-    kind = type(method)
-    if isinstance(method, SearchMethod) and (
-        kind.save is not SearchMethod.save  # type: ignore[attr-defined]
-        or kind.save_method_state is not SearchMethod.save_method_state  # type: ignore[attr-defined]
-    ):
+    if _writes_files(method):
         return None
     values = method.snapshot()
     return {} if values is None else {METHOD_FILE: json.dumps(dict(values)).encode()}

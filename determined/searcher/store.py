@@ -105,7 +105,7 @@ class SearchStore:
         temporary = self._make_temporary()
         with files.action("runner.state.method"):
             save_into(method, state, temporary, self._experiment_id)
-        _refuse_reserved(temporary)
+        generation.refuse_reserved(temporary)
         contents = packed_folder(temporary, MOST_OF_METHOD)
         files.remove(temporary, "runner.state.clear")
         return contents
@@ -342,11 +342,6 @@ class SearchStore:
             "Restore the folder from a backup, or start a new search with another searcher_dir "
             f"(`det e kill {self._experiment_id}` ends the present one)."
         )
-
-
-def _refuse_reserved(folder: Path) -> None:
-    if (folder / MANIFEST).exists():
-        raise ValueError(f"save_method_state wrote a file named {MANIFEST}, which is reserved; use another name")
 
 
 def _number(folder: Path) -> int:
